@@ -15,7 +15,7 @@ import numpy as np
 from llminspect.analysis.corpus import Corpus, CorpusRead
 from llminspect.analysis.firing import pieces_together
 from llminspect.analysis.passes import captured, run_until
-from llminspect.arguments.experiments import ExperimentOptions, ablated_places
+from llminspect.arguments.experiments import ExperimentOptions, ablated_places, without_each
 from llminspect.arguments.option import usual_of
 from llminspect.core.dataclass import dataclass
 from llminspect.core.intervention import replaced
@@ -116,10 +116,11 @@ def instead_of(
     options: ExperimentOptions,
     given_ids: Sequence[int] | None = None,
     progress: Callable[[int, int], object] | None = None,
+    swept: Sequence[Place] = (),
 ) -> Instead | None:
     """What the options say stands there; None where it is nothing, or made of the text alone. `given_ids`: the tokens
-    of `--ablate-from`. Raises UsageError for a model that reads two texts, UserError for a corpus that cannot be read.
-    """
+    of `--ablate-from`; `swept` are places that are silenced in turn. Raises UsageError for a model that reads two
+    texts, UserError for a corpus that cannot be read."""
     if options.corpus is None and given_ids is None:
         return None
     option = "--ablate-from" if options.corpus is None else "--corpus"
@@ -128,7 +129,7 @@ def instead_of(
     seed = usual_of(options, "ablate_seed")
     if options.corpus is None:
         return Instead({}, given=given_ids, seed=seed)
-    places = ablated_places(model, options)
+    places = [*ablated_places(model, without_each(options)), *swept]
     if options.ablate_with == "mean" and options.corpus.suffix.lower() == ".npz":
         if options.most is not None or options.length is not None:
             raise UsageError(

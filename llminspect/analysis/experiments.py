@@ -108,12 +108,10 @@ def _ablations(
     """The parts that are ablated, and what stands in their place."""
     places, what, read = ablated_places(model, options), str(options.ablate_with), None
     values: list[Any] = [0.0] * len(places)
-    if instead is None and (options.corpus is not None or options.ablate_with == "resample") and places:
-        raise UsageError("--ablate-with resample needs a text to take from", "give --ablate-from TEXT or --corpus PATH")
+    if places:
+        check_resampled(options, instead)
     if instead is not None and instead.means:
-        assert instead.read is not None
-        read = instead.read
-        what = f"mean over {read.path}, {several(read.tokens, 'token')}"
+        read, what = instead.read, what_of_mean(instead)
         values = [instead.means[str(place)][..., None, :] for place in places]
     elif instead is not None and places:
         from llminspect.analysis.ablation import taken_taps
@@ -128,6 +126,18 @@ def _ablations(
         values = [capture[place.tap][place.index(slice(None))].mean(axis=-2, keepdims=True) for place in places]
     taps: list[Tap] = [replaced(place, value) for place, value in zip(places, values, strict=True)]
     return taps, [Experiment("ablate", str(place), what, heads=place.shared, read=read) for place in places]
+
+
+def check_resampled(options: ExperimentOptions, instead: Instead | None) -> None:
+    """Raise UsageError where nothing is said to take from."""
+    if instead is None and (options.corpus is not None or options.ablate_with == "resample"):
+        raise UsageError("--ablate-with resample needs a text to take from", "give --ablate-from TEXT or --corpus PATH")
+
+
+def what_of_mean(instead: Instead) -> str:
+    """How a mean over a corpus reads."""
+    assert instead.read is not None
+    return f"mean over {instead.read.path}, {several(instead.read.tokens, 'token')}"
 
 
 def text_of(model: Model, ids: Sequence[int]) -> str:
@@ -289,5 +299,12 @@ def compare_answers(
 
 def divergence(log_before_V: Array, log_after_V: Array) -> float:
     """KL(before ‖ after) = Σ p (ln p − ln q), in bits; never below 0 by rounding."""
+    return float(divergences(log_before_V, log_after_V))
+
+
+def divergences(log_before_V: Array, log_after_BV: Array) -> Array:
+    """The same of several after one, [B]."""
     before_V = np.exp(log_before_V)
-    return max(0.0, float(np.sum(np.where(before_V > 0, before_V * (log_before_V - log_after_V), 0.0)) / np.log(2)))
+    parts_BV = np.where(before_V > 0, before_V * (log_before_V - log_after_BV), 0.0)
+    kl_B: Array = np.maximum(0.0, parts_BV.sum(axis=-1) / np.log(2))
+    return kl_B

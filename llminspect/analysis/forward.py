@@ -10,6 +10,7 @@ import numpy as np
 from llminspect.analysis.by_hand import by_hand, fits_on_a_page
 from llminspect.analysis.candidates import candidates, fill_masks, ranked_token, with_its_space
 from llminspect.analysis.feed_forward import feed_forward
+from llminspect.analysis.forward_changes import prepared, silenced_each
 from llminspect.analysis.forward_result import ForwardQuestion, ForwardResult
 from llminspect.analysis.labels import head_parts, no_next_token, of_choices
 from llminspect.analysis.lengths import beyond_context
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from llminspect.analysis.experiments import Experiment
-    from llminspect.analysis.sweeping import Sweep
     from llminspect.analysis.trace import WatchedPass
     from llminspect.arguments.forward import ForwardOptions
     from llminspect.core.array import Array
@@ -101,6 +101,7 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt, source: P
     answers = [None if token is None else one_token(model, token, option) for option, token in named.items()]
     opened = parse_choice(look.layer, "layer", layers) or []
     taps, made, swept = prepared(model, question, ids, position, answers)
+    silenced = silenced_each(model, question, ids, position, answers, taps)
     watched = watch_pass(
         model,
         ids,
@@ -135,44 +136,10 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt, source: P
         feedforward=[step for step in fed if step is not None] or None,
         experts=None if model.config.experts is None else routing(model, watched.capture),
         sweep=swept,
+        silencing=silenced,
         notes=[*streams_shown(model.config), *(beyond_context(model, len(ids)) or ())] or None,
         **parts,
     )
-
-
-def prepared(
-    model: Model,
-    question: ForwardQuestion,
-    ids: list[int],
-    position: int,
-    answers: Sequence[int | None],
-    swept: Sweep | None = None,
-) -> tuple[list[Tap], list[Experiment], Sweep | None]:
-    """The taps of all experiments of this run, and what they do. The patch acts first, then what is ablated, scaled and
-    steered, in the text that is patched from as well. `swept` is a sweep that was made before."""
-    if question.source_ids is None and question.experiments == ExperimentOptions():
-        return [], [], None
-    from llminspect.analysis.experiments import experiment_taps
-
-    taps, made = experiment_taps(model, question.experiments, ids, question.instead)
-    if question.source_ids is None:
-        return taps, made, None
-    from llminspect.analysis import patching, sweeping
-    from llminspect.core.intervention import Place
-
-    patch = question.patch
-    other = patching.other_text(model, ids, question.source_ids, patch.align)
-    if patch.into:
-        patches, patched = patching.into_places(model, ids, other, patch, taps)
-        return [*patches, *taps], [*patched, *made], None
-    gradient = question.look.gradient
-    if swept is None:
-        how: Any = {"gradient": gradient, "exact": question.look.exact, "watcher": question.watcher}
-        swept = sweeping.sweep(model, ids, other, position, patch.sweep, answers, taps, **how)
-        swept = replace(swept, opened=parse_choice(question.look.layer, "layer", model.config.sizes.L))
-    places = [Place(sweeping.deepest(swept) if patch.sweep == "stream" else 0, "stream")]
-    patches = patching.patch_taps(places, swept.differing, other, taps)
-    return [*patches, *taps], [*patching.patches_made(patch, places, swept.differing), *made], swept
 
 
 def _answer_parts(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llminspect.analysis.forward import prepared
+from llminspect.analysis.forward_changes import prepared
 from llminspect.analysis.prompt import of_segments, segments_of, with_source
 from llminspect.core.tap import Capture, Chain
 from llminspect.errors import UsageError

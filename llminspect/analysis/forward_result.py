@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from llminspect.analysis.feed_forward import FeedForward
     from llminspect.analysis.labels import AnswerSpan, Label, SpanLogits, TokenLabel
     from llminspect.analysis.lens import LensLayer
-    from llminspect.analysis.sweeping import Sweep, Watcher
+    from llminspect.analysis.silencing import Silencing
+    from llminspect.analysis.sweeping import Sweep
+    from llminspect.analysis.swept import Watcher
     from llminspect.analysis.token_scores import Saliency, Surprise
     from llminspect.analysis.trace import LayerTrace, Routing
     from llminspect.core.trace import TraceStep
@@ -89,6 +91,8 @@ class ForwardResult(Result):
     target: RankedToken | None = None
     """Where the token of --target stands among the next tokens."""
     sweep: Sweep | None = None
+    silencing: Silencing | None = None
+    """With --ablate each."""
     baseline: Baseline | None = None
     change: AnswerChange | None = None
 

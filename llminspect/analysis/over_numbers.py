@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from llminspect.analysis.swept import HEADS
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from llminspect.analysis.attribution import Attribution
     from llminspect.analysis.experiments import Shift
     from llminspect.analysis.forward_result import ForwardResult
+    from llminspect.analysis.silencing import Silencing
     from llminspect.analysis.sweeping import Sweep
+    from llminspect.arguments.forward import SweptPart
+    from llminspect.core.array import Array
 
 Where: TypeAlias = tuple[str, int | None, int | None, int | None]
 """What is measured; layer, head and position, as far as it has them."""
@@ -52,6 +56,8 @@ def _of_forward(result: ForwardResult, aligned: bool) -> Iterator[tuple[Where, f
         yield from _of_attribution(result.attribution)
     if result.sweep is not None:
         yield from _of_sweep(result.sweep, aligned)
+    if result.silencing is not None:
+        yield from _of_silencing(result.silencing, aligned)
     if result.change is not None:
         yield ("KL in bits", None, None, None), result.change.kl
         for name, shift in (("target", result.change.target), ("versus", result.change.versus)):
@@ -82,20 +88,43 @@ def _of_attribution(found: Attribution) -> Iterator[tuple[Where, float]]:
 def _of_sweep(found: Sweep, aligned: bool) -> Iterator[tuple[Where, float]]:
     yield ("before", None, None, None), found.before
     yield ("after", None, None, None), found.after
+    name = "restored" if found.direction == "denoising" else "lost"
     for layer, value in enumerate(found.together or []):
-        yield ("restored by all that differs", layer, None, None), value
-    if found.part in ("head", "head-position"):
-        for (layer, head), value in np.ndenumerate(found.restored):
-            yield ("restored", layer, head, None), value
-        if found.part == "head-position" and found.heads is not None and aligned:
-            for (layer, head, position), value in np.ndenumerate(found.heads):
-                yield ("restored at one position", layer, head, position), value
+        yield (f"{name} by all that differs", layer, None, None), value
+    heads = found.heads if found.part == "head-position" else None
+    yield from _of_maps(name, found.part, found.restored, heads, aligned, found.together is None)
+
+
+def _of_silencing(found: Silencing, aligned: bool) -> Iterator[tuple[Where, float]]:
+    number = "log p" if found.of == "logprob" else "logit difference"
+    yield (f"{number} before", None, None, None), found.before
+    for name, map_LT, heads, together in (
+        (f"change of {number}", found.change, found.heads, found.together),
+        ("KL in bits", found.kl, found.heads_kl, found.together_kl),
+    ):
+        if map_LT is not None:
+            heads = heads if found.part == "head-position" else None
+            for layer, value in enumerate(together or []):
+                yield (f"{name}, all positions", layer, None, None), value
+            yield from _of_maps(name, found.part, map_LT, heads, aligned, together is None)
+
+
+def _of_maps(
+    name: str, part: SweptPart, map_LT: Array, heads: Array | None, aligned: bool, alone: bool
+) -> Iterator[tuple[Where, float]]:
+    """A map of heads, and of these at single positions, or of positions, where all texts have the same."""
+    if part in HEADS:
+        for (layer, head), value in np.ndenumerate(map_LT):
+            yield (name, layer, head, None), value
+        if heads is not None and aligned:
+            for (layer, head, position), value in np.ndenumerate(heads):
+                yield (f"{name} at one position", layer, head, position), value
     elif aligned:
-        for (layer, position), value in np.ndenumerate(found.restored):
-            yield ("restored", layer, None, position), value
-    elif found.together is None:
+        for (layer, position), value in np.ndenumerate(map_LT):
+            yield (name, layer, None, position), value
+    elif alone:
         raise UsageError(
-            f"--sweep {found.part} works position by position, and the texts have different lengths",
+            f"--sweep {part} works position by position, and the texts have different lengths",
             "take texts with the same number of tokens, or --sweep head",
         )
 

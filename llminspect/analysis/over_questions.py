@@ -13,6 +13,7 @@ from llminspect.analysis.over import OverResult, TextWork, of_record, over_texts
 from llminspect.analysis.over_numbers import numbers_of_attend, numbers_of_forward
 from llminspect.analysis.prompt import text_prompt
 from llminspect.arguments.directions import parse_examples, parse_saved
+from llminspect.arguments.experiments import ablates_each
 from llminspect.arguments.option import each
 from llminspect.errors import UsageError, UserError
 from llminspect.files.source import read_bounded
@@ -95,8 +96,6 @@ def _of_record(question: ForwardQuestion, record: Mapping[str, Any], number: int
     }
     if not all(isinstance(entry, str) for entry in each(patches["align"])):
         raise UserError(f"record {number}: its align is not a text or a list of texts")
-    if patches["align"] is not None and not question.patch.into:
-        raise UserError(f"record {number} has an align, which needs --into", "say where: --into 22.stream")
     patch = replace(question.patch, **{name: value for name, value in patches.items() if value is not None})
     return replace(question, look=replace(question.look, **given), patch=patch)
 
@@ -104,7 +103,11 @@ def _of_record(question: ForwardQuestion, record: Mapping[str, Any], number: int
 def _patched(model: Model, question: ForwardQuestion, source: SourceOptions, number: int) -> ForwardQuestion:
     """With the ids of the text that is patched from."""
     if question.patch.patch is None:
-        for name in ("--into",) * bool(question.patch.into) + ("--sweep",) * (question.patch.sweep != "stream"):
+        if question.patch.align is not None:
+            raise UserError(f"record {number} has an align and no patch", "give it one, or --patch to all")
+        for name in ("--into",) * bool(question.patch.into) + ("--sweep",) * (
+            question.patch.sweep is not None and not ablates_each(question.experiments)
+        ):
             raise UserError(f"record {number} has no patch for {name}", "give it one, or --patch to all")
         return question
     try:

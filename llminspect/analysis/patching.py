@@ -41,11 +41,38 @@ class Other:
     aligned: Aligned | None = None
     """Which positions take from which, where the user says it."""
 
+    def pairs(self, tokens: int) -> list[tuple[int, int]]:
+        """Positions of a text of so many tokens, each with the one here that stands for it."""
+        return [(at, at) for at in range(tokens)] if self.aligned is None else self.aligned.pairs
+
     def differing(self, model: Model, ids: Sequence[int]) -> list[int]:
         """The positions at which the two read something different; after another source that is every one."""
-        if self.model is not model:
-            return list(range(len(ids)))
-        return [index for index, (here, there) in enumerate(zip(ids, self.ids, strict=True)) if here != there]
+        pairs = self.pairs(len(ids))
+        return [here for here, there in pairs if self.model is not model or ids[here] != self.ids[there]]
+
+    def reads(self, position: int, tokens: int) -> int:
+        """Where this text is read when the other, of so many tokens, is read at `position`. Raises UsageError for one
+        that stands for none."""
+        if position == tokens - 1:
+            return len(self.ids) - 1
+        there = dict(self.pairs(tokens)).get(position)
+        if there is None:
+            raise UsageError(f"--at {position} stands for no token of the other text", "leave out --at, or align it")
+        return there
+
+    def live(
+        self, model: Model, ids: Sequence[int], pairs: Sequence[tuple[int, int]], position: int, side: int
+    ) -> list[int]:
+        """The positions of one of the two texts (0 the one that is patched, 1 this one) at which a patch can change
+        what is read at `position`: not where both have the same vectors, and where nobody looks back, not later."""
+        if not model.config.causal:
+            return sorted(pair[side] for pair in pairs)
+        same = 0
+        if self.model.source is None and len(ids) == len(self.ids):
+            while same < len(ids) and ids[same] == self.ids[same]:
+                same += 1
+        changing = [pair for pair in pairs if pair[0] != pair[1] or pair[0] >= same]
+        return sorted(pair[side] for pair in changing if pair[side] <= position)
 
 
 def other_text(model: Model, ids: Sequence[int], given_ids: Sequence[int], align: Texts | None = None) -> Other:
@@ -63,7 +90,7 @@ def other_text(model: Model, ids: Sequence[int], given_ids: Sequence[int], align
         strips = ["|".join(token_text(model, token_id) for token_id in text) for text in (ids, given_ids)]
         raise UsageError(
             f"--patch replaces position by position: the texts have {len(ids)} and {len(given_ids)} tokens",
-            "choose words with the same number of tokens, or say with --into and --align which stand for which: "
+            "choose words with the same number of tokens, or say with --align which stand for which: "
             f"{strips[0]} and {strips[1]}",
         )
     return Other(model, given_ids)

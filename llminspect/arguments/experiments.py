@@ -113,6 +113,21 @@ def _some_changes(options: ExperimentOptions, features: bool) -> FeatureTexts:
     return FeatureTexts(*([text for of, text in texts if of == kind] for kind in FEATURE_KINDS))
 
 
+EACH = "each"
+"""In place of a part: every one, in turn."""
+
+
+def ablates_each(options: ExperimentOptions) -> bool:
+    """Whether every place is to be silenced in turn."""
+    return any(part.strip() == EACH for entry in each(options.ablate) for part in entry.split(","))
+
+
+def without_each(options: ExperimentOptions) -> ExperimentOptions:
+    """The same without that: what else is changed, in every pass."""
+    parts = [part for entry in each(options.ablate) for part in entry.split(",") if part.strip() != EACH]
+    return replace(options, ablate=parts or None)
+
+
 def parse_neuron_steering(model: Model, text: str) -> tuple[Place, float] | None:
     """`3.feedforward.7*2`: a neuron, and what is added to its activation; None for what is no such text."""
     place_text, star, factor_text = text.rpartition("*")
@@ -153,7 +168,7 @@ class ExperimentOptions:
     ablate: Texts | None = option(
         metavar="L.H",
         help="Silence a head 3.2, or 3.attention, 3.feedforward, a neuron 3.feedforward.7, or of a head 3.2.query, "
-        "3.2.key, 3.2.value, 3.2.pattern; repeatable.",
+        "3.2.key, 3.2.value, 3.2.pattern; repeatable. forward: each tries every place of --sweep.",
     )
     ablate_with: Literal["zero", "mean", "resample"] = option(
         "zero",
@@ -225,6 +240,6 @@ class PatchOptions:
     position: Choice | None = option(metavar="0,3-5", help="With --into: only at these positions. Default: at all.")
     align: Texts | None = option(
         metavar="HERE=THERE",
-        help="With --into, texts of different lengths: which words or positions stand for one another, as in "
+        help="With --patch, texts of different lengths: which words or positions stand for one another, as in "
         '"France=New Zealand" or 3=5; repeatable. Or start, or end: counted from there.',
     )

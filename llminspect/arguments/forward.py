@@ -110,10 +110,20 @@ class ForwardOptions:
         return [*(("--score", text) for text in each(self.score)), *counted]
 
 
+SweptPart = Literal["stream", "attention", "feedforward", "cross", "head", "head-position", "cross-head"]
+
+
 @dataclass(frozen=True)
 class SweepOptions(PatchOptions):
     """The same, and what is tried where no place is said."""
 
-    sweep: Literal["stream", "attention", "feedforward", "head", "head-position"] = option(
-        "stream", help="With --patch and no --into: what is patched, place by place."
+    sweep: SweptPart | None = option(
+        help="With --patch and no --into, or --ablate each: what is changed, place by place (cross: the attention to "
+        "a source). Default: stream; with --ablate each: head.",
+        show_default=False,
+    )
+    noising: bool = option(
+        False,
+        help="With --patch and no --into: put this text's vectors into the other, and see what breaks its answer. "
+        "Default: the other's into this one (denoising).",
     )

@@ -62,6 +62,7 @@ def _given(groups: tuple[Any, ...]) -> tuple[dict[str, str], set[str]]:
         "drawing": ("sampling", (values.get("temperature") or 0) > 0),
         "encoder": ("--part encoder", values.get("part") == "encoder"),
         "averaged": ("--ablate-with mean", values.get("ablate_with") == "mean"),
+        "every": ("--ablate each", any("each" in entry.split(",") for entry in each(values.get("ablate")))),
         "resampled": ("--ablate-with resample", values.get("ablate_with") == "resample"),
         "inside": ("--at", values.get("at") not in (None, "embedding")),
         "clear": ("clear", values.get("action") == "clear"),

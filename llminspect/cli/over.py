@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.ablation import Instead
     from llminspect.arguments.experiments import ExperimentOptions
     from llminspect.arguments.shared import OutputOptions, SourceOptions
+    from llminspect.core.intervention import Place
     from llminspect.model.opened import Model
 
 
@@ -42,9 +43,13 @@ def over_file(command: str, path: Path, output: OutputOptions, model: Model, wor
 
 
 def read_instead(
-    model: Model, experiments: ExperimentOptions, source: SourceOptions, output: OutputOptions
+    model: Model,
+    experiments: ExperimentOptions,
+    source: SourceOptions,
+    output: OutputOptions,
+    swept: Sequence[Place] = (),
 ) -> Instead | None:
-    """What stands in the place of ablated parts, read once for all texts."""
+    """What stands in the place of ablated parts, and of places `swept` in turn, read once for all texts."""
     if experiments.corpus is None and experiments.ablate_from is None:
         return None
     from llminspect.analysis.ablation import instead_of
@@ -54,4 +59,4 @@ def read_instead(
     given = None if text is None else text_prompt(str(text), source, model.tokenizer, None).ids
     with ProgressBars(output, "tokens") as progress:
         tell = None if progress is None else lambda done, all: progress(f"reading {experiments.corpus}", done, all)
-        return instead_of(model, experiments, given, tell)
+        return instead_of(model, experiments, given, tell, swept)

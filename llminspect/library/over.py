@@ -74,7 +74,7 @@ def _forward(
 
     check_together("forward", look, patch, experiments, source, OVER)
     model, (given, file) = opened(model), _given(records)
-    instead = instead_for(model, experiments, source)
+    instead = instead_for(model, experiments, source, patch)
     question = ForwardQuestion(look, patch, experiments, None, source.special is False, source.parse, instead=instead)
     return noted(forward_over(model, question, source, given, None, file), model.provenance)
 

@@ -126,7 +126,8 @@ def forward(
     with a head for multiple choice gives `labels` that say how well each fits.
     More is there when it is asked for: `lens`, `attribution`, `saliency`, `surprise` (see the functions of these
     names), `trace`, `layer`, `steps`. `ablate`, `scale`, `steer` and `patch` change the model while it runs: `change`
-    then says what came of it, `sweep` where a patch restores the other text's answer: `restored` [L, T], or [L, H].
+    then says what came of it, `sweep` where a patch restores the other text's answer: `restored` [L, T], or [L, H];
+    `silencing`, with `ablate="each"`, what silencing each place does to the target: `change` and `kl`.
     Raises UsageError for what is not there, UserError where the numbers of the model break down.
 
     >>> import llminspect
@@ -138,6 +139,9 @@ def forward(
     >>> without = llminspect.forward("The capital of France is", model, ablate=["15.attention", "20.3"])
     >>> without.baseline.next[0].text, round(without.change.kl, 3)
     (' Paris', 0.144)
+    >>> each = llminspect.forward("The capital of France is", model, target=" Paris", ablate="each", sweep="head")
+    >>> each.silencing.change.shape, each.silencing.kl[23].argmax()
+    ((30, 9), 4)
     """
     from llminspect.analysis import forward as passing
     from llminspect.analysis.forward_result import ForwardQuestion
@@ -146,7 +150,7 @@ def forward(
     model = opened(model)
     patched = None if patch.patch is None else prompt_of(patch.patch, source, model.tokenizer).ids
     ways = look.continuations()
-    instead = instead_for(model, experiments, source)
+    instead = instead_for(model, experiments, source, patch)
     whole = ForwardQuestion(look, patch, experiments, patched, source.special is False, source.parse, ways, instead)
     work = partial(passing.forward, model, whole)
     return each(text, source, model.tokenizer, work, target_ids=look.target_ids, provenance=model.provenance)
@@ -196,14 +200,18 @@ def generate(
     return each(text, source, model.tokenizer, partial(question.generate, model, whole), provenance=model.provenance)
 
 
-def instead_for(model: Model, experiments: ExperimentOptions, source: SourceOptions) -> Instead | None:
-    """What stands in the place of ablated parts, read once for all texts."""
+def instead_for(
+    model: Model, experiments: ExperimentOptions, source: SourceOptions, sweep: SweepOptions | None = None
+) -> Instead | None:
+    """What stands in the place of ablated parts, and of those of a sweep, read once for all texts."""
     if experiments.corpus is None and experiments.ablate_from is None:
         return None
     from llminspect.analysis.ablation import instead_of
+    from llminspect.analysis.swept import swept_places
 
-    text = experiments.ablate_from
-    return instead_of(model, experiments, None if text is None else prompt_of(text, source, model.tokenizer).ids)
+    text, swept = experiments.ablate_from, [] if sweep is None else swept_places(model, sweep, experiments)
+    ids = None if text is None else prompt_of(text, source, model.tokenizer).ids
+    return instead_of(model, experiments, ids, swept=swept)
 
 
 @takes_options

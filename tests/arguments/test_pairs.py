@@ -123,6 +123,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "perplexity": "--perplexity",
         "window": "--window 3",
         "sweep": "--sweep head",
+        "noising": "--noising",
         "over": "--over RECORDSFILE",
         "interactive": "--interactive",
         **EXPERIMENTS,

@@ -62,12 +62,12 @@ def means(found: Any, measure: str) -> dict[tuple[Any, ...], Any]:
     return {(at.layer, at.head, at.position): at for at in found.places if at.measure == measure}
 
 
-def assert_sums(at: Any, values: list[float]) -> None:
-    """A place against numpy on the numbers of the texts."""
+def assert_sums(at: Any, values: list[float], least: float = 1e-6) -> None:
+    """A place against numpy on the numbers of the texts, which are compared by their size, or `least`."""
     there = np.array([value for value in values if np.isfinite(value)], np.float64)
     assert at.count == len(there)
     std = float(there.std(ddof=1))
-    size = max(np.abs(there).max(), 1e-6)
+    size = max(np.abs(there).max(), least)
     assert abs(at.mean - there.mean()) <= 1e-4 * size and abs(at.std - std) <= 1e-4 * size
     low, high = of_mean(float(there.mean()), std, len(there))
     assert abs(at.low - low) <= 1e-3 * size and abs(at.high - high) <= 1e-3 * size
@@ -108,7 +108,8 @@ def test_changes_patches_and_surprise_are_those_of_each_text(small: str) -> None
         places = means(found, "restored")
         assert len(places) == patched[0].sweep.restored.size  # type: ignore[union-attr]
         for where, at in places.items():
-            assert_sums(at, [each.sweep.restored[where[0], where[axis]] for each in patched])  # type: ignore[union-attr]
+            shares = [each.sweep.restored[where[0], where[axis]] for each in patched]  # type: ignore[union-attr]
+            assert_sums(at, shares, 1.0)
     found = llminspect.over("forward", records(), model, surprise=True)
     alone = [llminspect.surprise(text, model) for text in TEXTS]
     assert_sums(means(found, "perplexity")[None, None, None], [each.perplexity or 0.0 for each in alone])  # type: ignore[union-attr]

@@ -88,7 +88,7 @@ def test_a_sweep_finds_its_answers_in_its_own_passes() -> None:
     result = forward(model, ForwardQuestion(patch=SweepOptions(patch="x"), source_ids=[5, 9, 7, 8]), TEXT)
     assert result.sweep is not None
     # The other text, this one, the places in one batch; then what is put in, the pass with it, and the one without.
-    places = model.config.sizes.L * (4 + 1)
+    places = model.config.sizes.L * (3 + 1)  # Before the first position that differs nothing changes.
     assert passes == [4, 4, 4 * places, 4, 4, 4]
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from llminspect.analysis.patching import Other
-from llminspect.analysis.sweeping import agreement, sweep
+from llminspect.analysis.sweeping import sweep
+from llminspect.analysis.swept import agreement
 from llminspect.core.intervention import Place, replaced
 from llminspect.core.tap import Capture, Chain
 from llminspect.opening import open_model
@@ -62,7 +63,7 @@ def _same(model: Model, position: int, taps: list[Tap]) -> None:
     assert found.heads is not None and found.before == pytest.approx(before, abs=1e-4)
     np.testing.assert_allclose(found.heads, shares, rtol=0, atol=1e-3 * np.abs(shares).max())
     whole = sweep(model, HERE, Other(model, THERE), position, "head", (7, 9), taps)
-    np.testing.assert_allclose(found.restored, whole.restored, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found.restored, whole.restored, rtol=0, atol=1e-5 * np.abs(whole.restored).max())
 
 
 def test_what_comes_before_the_first_difference_is_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,8 +77,9 @@ def test_what_comes_before_the_first_difference_is_not_computed(monkeypatch: pyt
     monkeypatch.setattr(type(model), "run", counted)
     found = sweep(model, HERE, Other(model, THERE), 5, "head-position", (7, 9), [])
     heads = model.config.sizes.L * model.config.sizes.H
-    batches = [shape for shape in lengths if len(shape) == 2 and shape[0] == heads and shape[1] < 6]
-    assert [shape[1] for shape in batches] == [4, 3, 2, 1]
+    batches = [shape for shape in lengths if len(shape) == 2 and shape[0] > 1]
+    # At the first position that differs each head by itself, and each at all positions.
+    assert batches == [(2 * heads, 4), (heads, 3), (heads, 2), (heads, 1)]
     assert found.heads is not None and not np.asarray(found.heads)[..., :2].any()
 
 
@@ -114,7 +116,7 @@ def test_the_map_of_a_layer_is_drawn_where_it_is_opened(called: Program) -> None
     given = ("forward", "Mr Toad met Mrs Hen. Mr", "--patch", "Mrs Toad met Mr Hen. Mr", *INDUCTION)
     ran = called(*given)
     assert "heads at single positions" in ran.out and "each head of layer 1" not in ran.out
-    assert "llminspect: 28 cells (4 heads at 7 of 7 positions), one pass each: at most about" in ran.err
+    assert not ran.err, "what takes no second needs no word before"
     assert "patching each head of layer 1 at each position" in called(*given, "--layer", "1").out
     both = called(*given, "--gradient", "--exact")
     assert "by gradients and exactly: correlation" in both.out and "by gradient" in both.out

@@ -52,6 +52,7 @@ def command(
     from llminspect.analysis.forward_result import ForwardQuestion
     from llminspect.analysis.long_texts import noted_of_examples
     from llminspect.analysis.prompt import text_prompt
+    from llminspect.analysis.swept import Watcher, swept_places
 
     if look.perplexity and output.save is not None and not output.json:
         raise UsageError(
@@ -59,7 +60,7 @@ def command(
         )
     ways = _ways(look, source)
     opened = open_model_for(model, output, engine)
-    instead = read_instead(opened, experiments, source, output)
+    instead = read_instead(opened, experiments, source, output, swept_places(opened, patch, experiments))
     if over.over is not None:
         question = ForwardQuestion(
             look, patch, experiments, None, source.special is False, source.parse, instead=instead
@@ -78,10 +79,7 @@ def command(
         _write_perplexities(prompts, partial(forward, opened, question), before, shown, output)
         return
     with ProgressBars(output, "cells") as progress:
-        if patch.sweep == "head-position":
-            from llminspect.analysis.sweeping import Watcher
-
-            question = replace(question, watcher=Watcher(lambda text: note(text, output), progress))
+        question = replace(question, watcher=Watcher(lambda text: note(text, output), progress))
         working, arrays = partial(forward, opened, question), partial(forward_arrays, opened, question)
         how: Any = {"arrays": arrays, "before": before, "shown": shown}
         run_each("forward", opened.name, opened.provenance, prompts, output, working, **how)

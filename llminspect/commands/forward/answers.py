@@ -248,7 +248,7 @@ def experiments_made(experiments: Sequence[Experiment]) -> list[Text]:
         if entry.length is not None and math.isfinite(entry.length)
     ]
     lines += [_shared(entry) for entry in experiments if entry.heads is not None]
-    lines += [_aligned(entry.aligned) for entry in experiments if entry.aligned is not None][:1]
+    lines += [aligned_line(entry.aligned) for entry in experiments if entry.aligned is not None][:1]
     lines += [_read(entry.read) for entry in experiments if entry.read is not None][:1]
     if any(entry.taken_from is not None for entry in experiments):
         lines.append("each position gives what the same position of that text gives")
@@ -274,7 +274,7 @@ def _read(read: CorpusRead) -> str:
     return f"every position gives the mean over {several(read.pieces, 'piece')} of {several(read.files, 'file')}{more}"
 
 
-def _aligned(aligned: Aligned) -> str:
+def aligned_line(aligned: Aligned) -> str:
     """Each run of positions beside that of the other text."""
     runs: list[list[tuple[int, int]]] = []
     for here, there in aligned.pairs:

@@ -1,15 +1,18 @@
-"""How `forward` shows which places the answer hangs on: `--patch` without --into as a map, `--saliency` as colours."""
+"""How `forward` shows which places the answer hangs on: `--patch` without --into and `--ablate each` as maps, with the
+places that count most, `--saliency` as colours."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from llminspect.analysis.swept import HEADS
+from llminspect.commands.forward.answers import aligned_line
 from llminspect.core.numbers import column, number, several
 from llminspect.render import theme
 from llminspect.render.bars import signed_bars
@@ -19,63 +22,127 @@ from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip
 
 if TYPE_CHECKING:
-    from llminspect.analysis.sweeping import Agreement, Sweep
+    from llminspect.analysis.silencing import Silencing
+    from llminspect.analysis.sweeping import Sweep
+    from llminspect.analysis.swept import Agreement
     from llminspect.analysis.token_scores import Integrated, Saliency
+    from llminspect.arguments.forward import SweptPart
     from llminspect.core.array import Array
+    from llminspect.render.ramp_key import ColorLimits
 
 CELLS = 12
 """Heads at positions that have a row."""
+SHARES = (-1.0, 1.0)
+NAMES = {
+    "stream": "stream", "attention": "attention", "feedforward": "feed forward", "cross": "attention to the source",
+    "head": "head", "head-position": "head at all positions", "cross-head": "head of the attention to the source",
+}  # fmt: skip
 
 
 def sweep(found: Sweep, labels: Sequence[str]) -> RenderableType:
-    """How much of the other answer comes back: layer by position, or layer by head."""
-    heads = found.part in ("head", "head-position")
+    """How much of the other answer comes back, or is lost: layer by position, or layer by head."""
     order = ", to first order" if found.by == "gradient" else ""
     target, versus = visible(found.target.text, True), visible(found.versus.text, True)
-    part = "head at all positions" if found.part == "head-position" else found.part
-    restored = np.asarray(found.restored)
-    columns = [str(index) for index in range(restored.shape[1])] if heads else list(labels)
-    legend = f"share of {target}'s lead over {versus} that comes back"
-    title = f"patching the {part}{order}: 1 = the other text's answer {target}, 0 = this text's {versus}"
-    parts = [_map(restored, columns, "heads" if heads else "positions", legend, title)]
+    if found.direction == "denoising":
+        legend = f"share of {target}'s lead over {versus} that comes back"
+        title = (
+            f"patching the {NAMES[found.part]}{order}: 1 = the other text's answer {target}, 0 = this text's {versus}"
+        )
+    else:
+        legend = f"share of {target}'s lead over {versus} that is lost"
+        title = (
+            f"noising the {NAMES[found.part]}{order}: this text's put into the other; 1 = this text's answer {versus}, "
+        )
+        title += f"0 = the other's {target}"
+    parts = [_map(found, np.asarray(found.restored), labels, legend, title, SHARES)]
     if found.part == "head-position" and found.heads is not None:
         at_each = np.asarray(found.heads)
-        parts += [Text(), _cells(found, at_each, labels)]
+        columns = {"share": at_each, "by gradient": found.first_order}
+        most = "brings back, or takes, most" if found.direction == "denoising" else "loses most, or adds to it"
+        parts += [Text(), _cells(columns, labels, f"heads at single positions: what {most}")]
         for layer in found.opened or []:
-            name = f"patching each head of layer {layer} at each position{order}"
-            parts += [Text(), _map(at_each[layer], list(labels), "positions", legend, name, "heads")]
+            verb = "patching" if found.direction == "denoising" else "noising"
+            name = f"{verb} each head of layer {layer} at each position{order}"
+            parts += [Text(), _of_layer(at_each[layer], labels, legend, name, SHARES)]
     if found.agreement is not None:
         parts += [Text(), Text(agreement(found.agreement, labels))]
+    if found.aligned is not None:
+        parts.append(Text(aligned_line(found.aligned), theme.QUIET))
     scores = f"logit({target}) − logit({versus}): {number(found.before)} here, {number(found.after)} in the other text"
     return Group(*parts, Text(scores, theme.QUIET))
 
 
+def silencing(found: Silencing, labels: Sequence[str]) -> RenderableType:
+    """What silencing each place does to the target: layer by position, or layer by head."""
+    order = ", to first order" if found.by == "gradient" else ""
+    name = f"ln p({visible(found.target.text, True)})"
+    if found.versus is not None:
+        name = f"logit({visible(found.target.text, True)}) − logit({visible(found.versus.text, True)})"
+    legend = f"change of {name}"
+    title = f"silencing each {NAMES[found.part]} ({visible(found.what)}){order}: below 0 it speaks for "
+    title += visible(found.target.text, True)
+    parts = [_map(found, np.asarray(found.change), labels, legend, title, None), Text()]
+    at_each = found.part == "head-position" and found.heads is not None
+    change, kl = (found.heads, found.heads_kl) if at_each else (found.change, found.kl)
+    columns = {"change": change, "KL in bits": kl, "by gradient": found.first_order}
+    what = "heads at single positions" if at_each else "places"
+    parts.append(_cells(columns, labels, f"{what}: what changes most", None if at_each else found.part))
+    if found.together is not None:
+        layer = int(np.argmax(np.abs(found.together)))
+        at_once = f"all positions at once: most in layer {layer}, {number(found.together[layer], 3)}"
+        parts.append(Text(at_once, theme.QUIET))
+    for layer in (found.opened or []) if at_each else []:
+        picture = f"silencing each head of layer {layer} at each position{order}"
+        parts += [Text(), _of_layer(np.asarray(found.heads)[layer], labels, legend, picture, None)]
+    if found.agreement is not None:
+        parts += [Text(), Text(agreement(found.agreement, labels))]
+    return Group(*parts, Text(f"{name} is {number(found.before)} with nothing silenced", theme.QUIET))
+
+
 def _map(
-    shares: Array, columns: Sequence[str], column_name: str, legend: str, title: str, row_name: str = "layers"
+    found: Sweep | Silencing, map_LT: Array, labels: Sequence[str], legend: str, title: str, limits: ColorLimits
 ) -> RenderableType:
-    rows = [str(row) for row in range(len(shares))]
+    """Layers by heads, or by positions."""
+    heads = found.part in HEADS
+    columns = [str(index) for index in range(map_LT.shape[1])] if heads else list(labels)
     return heatmap(
-        shares, rows, columns, scale="diverging", limits=(-1.0, 1.0), fold="extreme", row_name=row_name,
-        column_name=column_name, value_name=legend, title=title,
+        map_LT, [str(row) for row in range(len(map_LT))], columns, scale="diverging", limits=limits, fold="extreme",
+        row_name="layers", column_name="heads" if heads else "positions", value_name=legend, title=title,
+        masked="stands for no token of the other text",
     )  # fmt: skip
 
 
-def _cells(found: Sweep, at_each: Array, labels: Sequence[str]) -> RenderableType:
-    """The heads at positions that bring back, or take, most."""
-    order = np.argsort(-np.abs(at_each), axis=None, kind="stable")[:CELLS]
-    places = [tuple(map(int, np.unravel_index(place, at_each.shape))) for place in order]
-    places = [place for place in places if at_each[place]]
-    maps = [at_each] if found.first_order is None else [at_each, np.asarray(found.first_order)]
-    shown = [column([float(map_LHT[place]) for place in places], 3) for map_LHT in maps]
-    rows: list[list[Cell]] = [
-        [f"{layer}.{head}", f"{at} {visible(labels[at], True)}", *(texts[row] for texts in shown)]
-        for row, (layer, head, at) in enumerate(places)
-    ]
-    names = [Column("share", "right"), Column("by gradient", "right")][: len(maps)]
-    rest = at_each.size - len(places)
-    note = f"{several(rest, 'cell')} more in --json; --layer N draws those of a layer" if rest else ""
-    title = "heads at single positions: what brings back, or takes, most"
-    return table([Column("head", whole=True), Column("position"), *names], rows, title=title, note=note)
+def _of_layer(map_HT: Array, labels: Sequence[str], legend: str, title: str, limits: ColorLimits) -> RenderableType:
+    """Heads of a layer by positions."""
+    return heatmap(
+        map_HT, [str(row) for row in range(len(map_HT))], list(labels), scale="diverging", limits=limits,
+        fold="extreme", row_name="heads", column_name="positions", value_name=legend, title=title,
+        masked="stands for no token of the other text",
+    )  # fmt: skip
+
+
+def _cells(
+    columns: Mapping[str, Any], labels: Sequence[str], title: str, part: SweptPart | None = "head-position"
+) -> RenderableType:
+    """The places where the first map is farthest from 0, with the numbers of all that are there. `part`: what the axes
+    of the maps are; None: layer, head and position."""
+    maps = {name: np.asarray(values) for name, values in columns.items() if values is not None}
+    first = next(iter(maps.values()))
+    size = np.where(np.isfinite(first), np.abs(first), 0.0)
+    places = [np.unravel_index(place, first.shape) for place in np.argsort(-size, axis=None, kind="stable")[:CELLS]]
+    places = [place for place in places if size[place]]
+    shown = [column([float(values[place]) for place in places], 3) for values in maps.values()]
+    rows: list[list[Cell]] = []
+    for row, (layer, *at) in enumerate(places):
+        head = f"{layer}.{at[0]}" if first.ndim == 3 or part in HEADS else str(layer)
+        positions = [] if first.ndim == 2 and part in HEADS else [f"{at[-1]} {visible(labels[at[-1]], True)}"]
+        rows.append([head, *positions, *(texts[row] for texts in shown)])
+    names = [Column("head" if first.ndim == 3 or part in HEADS else "layer", whole=True)]
+    names += [Column("position")] if first.ndim == 3 or part not in HEADS else []
+    rest = first.size - len(places)
+    note = f"{several(rest, 'cell')} more in --json" if rest else ""
+    note += "; --layer N draws those of a layer" if rest and first.ndim == 3 else ""
+    return table([*names, *(Column(name, "right") for name in maps)], rows, title=title, note=note)
 
 
 def agreement(found: Agreement, labels: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from llminspect.analysis.result import shown_text
 from llminspect.commands.forward.answers import attribution, change, lens_grid, lens_table, masked, surprise
 from llminspect.commands.forward.feed_forward import activation, feed_forward
 from llminspect.commands.forward.labels import continuations, head_views
-from llminspect.commands.forward.sweep import saliency, sweep
+from llminspect.commands.forward.sweep import saliency, silencing, sweep
 from llminspect.core.numbers import column, count, duration, number, percent, ranges, shape, vector
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
@@ -109,6 +109,8 @@ def answer_views(result: ForwardResult) -> list[RenderableType]:
         views.append(saliency(result.saliency, labels(result.tokens)))
     if result.sweep is not None:
         views.append(sweep(result.sweep, labels(result.tokens)))
+    if result.silencing is not None:
+        views.append(silencing(result.silencing, labels(result.tokens)))
     if result.change is not None and result.baseline is not None:
         views.append(change(result.baseline, result.change))
     return views

@@ -19,7 +19,7 @@ from tests.backends.jax.divided import quickly_compiled
 from tests.model.golden import Golden, with_arrays
 
 if TYPE_CHECKING:
-    from llminspect.analysis.sweeping import SweptPart
+    from llminspect.arguments.forward import SweptPart
     from llminspect.core.array import Array
     from llminspect.model.opened import Model
     from tests.backends.jax.conftest import Placed

@@ -114,7 +114,7 @@ def test_a_sweep_is_one_program(tmp_path: Path) -> None:
     plain, model = of_layers(tmp_path, 4)
     other = [3, 1, 9, 1, 5]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("llminspect.analysis.sweeping.TOKENS_AT_ONCE", 20)  # Four texts a batch: eight batches.
+        patch.setattr("llminspect.analysis.swept.TOKENS_AT_ONCE", 20)  # Four texts a batch: eight batches.
         found, expected = (sweep(one, IDS, Other(one, other), 4, "head", (7, 9), []) for one in (model, plain))
     assert_close(found.restored, expected.restored, 1e-3)  # Shares of a small difference.
     passes = [key for key in programs(model) if key[0][0] == "forward"]
