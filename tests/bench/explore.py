@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import resource
+import shutil
 import statistics
-import time
-from typing import TYPE_CHECKING, Any
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.bench.report import milliseconds, say, table, title
+from tests.bench.terminal import Terminal
 
 if TYPE_CHECKING:
     from llminspect.model.opened import Model
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
 SENTENCE = "Alice gave Bob her book because she had read it twice"
 TYPED = " and wanted to talk"
 LETTERS = "abc1"
+TAKEN = 15
 
 
 def keys_of() -> list[str]:
@@ -48,46 +55,56 @@ async def _soak(model: Model, keys: int, seed: int, text: str) -> list[int]:
     return sizes
 
 
-async def _latencies(model: Model) -> tuple[list[float], float]:
-    """Seconds from a key in the text to the new next tokens, and to the first screen with an answer."""
-    from llminspect.analysis.explore.kept import kept
-    from llminspect.analysis.explore.session import Session
-    from llminspect.analysis.explore.state import ExploreState
-    from llminspect.commands.explore.app import Explorer
+def _ours(bench: Bench, typed: str, *options: str) -> tuple[float, list[float], list[float], int]:
+    """Seconds to the first screen with an answer, from each letter to the next tokens, and from Enter, which takes the
+    most probable token; the memory."""
+    terminal = Terminal([*bench.program, "explore", SENTENCE, "--model", bench.model, *options], b"%")
+    start = terminal.started()
+    terminal.send(b"i")
+    letters = [terminal.press(letter.encode()) for letter in typed]
+    terminal.send(b"\r")  # Out of the text.
+    return start, letters, [terminal.press(b"\r") for _ in range(TAKEN)], terminal.leave(b"q")
 
-    begun = time.perf_counter()
-    app = Explorer(Session(kept(model), ExploreState(SENTENCE)))
-    found = []
 
-    async def until_done(pilot: Any) -> None:
-        while not (app.shown.done and app.shown.state == app.session.state):
-            await asyncio.sleep(0.001)
-
-    async with app.run_test(size=(100, 30)) as pilot:
-        await until_done(pilot)
-        start = time.perf_counter() - begun
-        await pilot.press("i")
-        for letter in TYPED:
-            begun = time.perf_counter()
-            await pilot.press("space" if letter == " " else letter)
-            await until_done(pilot)
-            found.append(time.perf_counter() - begun)
-    return found, start
+def _token_explorer(bench: Bench, checkout: Path) -> tuple[float, list[float], int]:
+    """The same of token-explorer, which has a text of a file, and takes the most probable token with l."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name, "token-explorer")
+        shutil.copytree(checkout, folder, ignore=shutil.ignore_patterns(".git"))
+        settings = (folder / "config.toml").read_text("utf-8")
+        theirs = settings.replace("Qwen/Qwen2.5-0.5B", str(bench.peers_folder.resolve()))
+        assert theirs != settings, "its config.toml names another model"
+        (folder / "config.toml").write_text(theirs, "utf-8")
+        (folder / "sentence.txt").write_text(SENTENCE, "utf-8")
+        python = os.environ.get("LLMINSPECT_TOKEN_EXPLORER_PYTHON", bench.peers_python)
+        terminal = Terminal([python, "main.py", "--input", "sentence.txt"], b"0.", folder)
+        start = terminal.started()
+        return start, [terminal.press(b"l") for _ in range(TAKEN)], terminal.leave(b"\x11")
 
 
 def explore(bench: Bench) -> None:
-    """On SmolLM2: from a key to the next tokens, the first screen, and the soak on a toy."""
+    """On SmolLM2: from a key to the next tokens, the first screen, memory; and the soak on a toy."""
     from llminspect.opening import open_model
 
-    model = open_model("smollm2", offline=True)
-    asyncio.run(_latencies(model))  # What is imported, and read from the disk, the first time.
-    found, start = asyncio.run(_latencies(model))
+    title("explore")
+    _ours(bench, "")  # What is read from the disk the first time.
+    start, letters, taken, memory = _ours(bench, TYPED)
+    rows = [["explore", *_shown(start, letters, taken, memory)]]
+    checkout = os.environ.get("LLMINSPECT_TOKEN_EXPLORER")
+    if checkout:
+        start, theirs, memory = _token_explorer(bench, Path(checkout))
+        rows.append(["token-explorer", *_shown(start, [], theirs, memory)])
+    table(["", "first answer", "a letter", "the slowest", "a token taken", "the slowest", "memory"], rows)
+    say("A letter, a token taken: from the key to the last of the next tokens on the terminal, the median. ")
+    if not checkout:
+        say("token-explorer was not measured: `LLMINSPECT_TOKEN_EXPLORER` names a checkout of willkurt/token-explorer, "
+            "`LLMINSPECT_TOKEN_EXPLORER_PYTHON` an interpreter that has what it needs.")  # fmt: skip
     sizes = soak(open_model("toy-attention"), keys=2000, seed=7)
-    print("\n### explore\n")
-    print("| what | |\n|---|---|")
-    print(f"| first screen with an answer, the model open | {start * 1000:.0f} ms |")
-    print(f"| from a key in a sentence to its next tokens, median | {statistics.median(found) * 1000:.0f} ms |")
-    print(f"| the slowest of {len(found)} | {max(found) * 1000:.0f} ms |")
-    print(
-        f"| 2,000 random keys: most memory after 200, after all | {sizes[1] / 1e3:.0f} MB, {sizes[-1] / 1e3:.0f} MB |"
+    say(
+        f"2,000 random keys: most memory after 200 of them {sizes[1] / 1e3:.0f} MB, after all {sizes[-1] / 1e3:.0f} MB."
     )
+
+
+def _shown(start: float, letters: list[float], taken: list[float], memory: int) -> list[str]:
+    found = [milliseconds(of) for each in (letters, taken) if each for of in (statistics.median(each), max(each))]
+    return [milliseconds(start), *(["none"] * 2 if not letters else []), *found, f"{memory / 1e6:.0f} MB"]

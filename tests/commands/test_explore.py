@@ -97,6 +97,21 @@ def test_what_is_seen_is_what_the_command_gives(
         close(answer["result"], {name: there[name] for name in answer["result"]})
 
 
+def test_the_habits_of_a_head_are_those_of_the_command(called: Program, tmp_path: Path) -> None:
+    """Over a corpus; a folder that is not there is an answer's error, and the others are there."""
+    (tmp_path / "notes.txt").write_text("A cat sat. " * 200, "utf-8")
+    events: list[Event] = [{"do": "corpus", "corpus": str(tmp_path)}, {"do": "pane", "pane": "head"}]
+    session = Session(open_model("toy-attention"), ExploreState("A cat sat."), events)
+    found = session.result().answers[-1]
+    assert found.result is not None and found.result["habits"]["read"]["tokens"] == 800
+    _, *words = shlex.split(found.command)
+    there = called(*words, "--json").json
+    close(found.result, {name: there[name] for name in found.result})
+    session.do({"do": "corpus", "corpus": str(tmp_path / "none")})
+    *others, last = session.result().answers
+    assert last.error is not None and "cannot read" in last.error and all(one.error is None for one in others)
+
+
 def test_the_line_of_python_gives_the_same(called: Program) -> None:
     import llminspect
 

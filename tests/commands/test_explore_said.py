@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from llminspect.analysis import habits
 from llminspect.commands.explore.foot import foot_keys, foot_lines
 from llminspect.opening import open_model
 from tests.commands.test_explore_screen import on_screen, press, seen, settled
@@ -114,3 +116,36 @@ def test_the_map_and_the_head_are_shown_before_and_after_a_change() -> None:
         assert "before" not in seen(pilot)
 
     on_screen(open_model("toy-attention"), act, "A cat sat.", (120, 40))
+
+
+def test_habits_over_a_corpus_are_read_in_the_thread_and_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "notes.txt").write_text("A cat sat. " * 400, "utf-8")
+    pieces, go_on = list[str](), threading.Event()
+    measured = habits._measured
+
+    def slowly(*given: Any) -> dict[str, float]:
+        pieces.append("one")
+        go_on.wait(30)
+        return measured(*given)
+
+    async def act(pilot: Any) -> None:
+        app = pilot.app
+        await press(pilot, "4", "b", *str(texts), "enter")
+        assert "What it does: " in seen(pilot) and "1,600 tokens in 13 pieces" in " ".join(seen(pilot).split())
+        await press(pilot, "right")
+        monkeypatch.setattr(habits, "_measured", slowly)
+        app.session.do({"do": "corpus", "corpus": str(texts / "notes.txt")})
+        app.follow()
+        while not pieces:
+            await pilot.pause()
+        assert app.computing.reached() == "128 of 2,048 tokens" and "What it does: " not in seen(pilot)
+        await pilot.press("escape")
+        go_on.set()
+        await settled(pilot)
+        assert app.shown.error == "stopped" and len(pieces) == 1
+
+    on_screen(open_model("toy-attention"), act, "A cat sat.", (100, 120))

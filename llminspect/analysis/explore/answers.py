@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llminspect.analysis.explore.events import LONGEST_TEXT
@@ -22,6 +23,8 @@ from llminspect.errors import UsageError
 from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llminspect.analysis.explore.state import ExploreState
     from llminspect.analysis.result import Result
     from llminspect.model.opened import Model
@@ -76,11 +79,20 @@ def check_change(model: Model, kind: str, value: str) -> None:
     parse_place(model, where, "--into" if kind == "patch" else f"--{kind}", stream=kind == "patch")
 
 
-def answer(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreState) -> Result:
-    """What the command would give. Raises UserError as it would."""
-    return {"generate": _generate, "forward": _forward, "attend": _attend, "head": _head, "tokenize": _tokenize}[
-        one.command
-    ](model, one, prompt, state)
+def answer(
+    model: Model,
+    one: PaneQuestion,
+    prompt: Prompt,
+    state: ExploreState,
+    progress: Callable[[int, int], object] | None = None,
+) -> Result:
+    """What the command would give; `progress` is told the tokens of a corpus that were read. Raises UserError as it
+    would."""
+    if one.command == "head":
+        return _head(model, one, progress)
+    return {"generate": _generate, "forward": _forward, "attend": _attend, "tokenize": _tokenize}[one.command](
+        model, one, prompt, state
+    )
 
 
 def _second_ids(model: Model, options: PatchOptions, state: ExploreState) -> list[int] | None:
@@ -123,11 +135,13 @@ def _attend(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreState
     return attend(model, options, prompt, changes=ModelChanges(changes, patch, _second_ids(model, patch, state)))
 
 
-def _head(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreState) -> Result:
+def _head(model: Model, one: PaneQuestion, progress: Callable[[int, int], object] | None) -> Result:
     from llminspect.analysis.head import head
     from llminspect.arguments.parts import CorpusOptions, HeadOptions
 
-    return head(model, HeadOptions(one.name), CorpusOptions(), None)
+    options = dict(one.options)
+    corpus = CorpusOptions(Path(options["corpus"]), options["most"]) if "corpus" in options else CorpusOptions()
+    return head(model, HeadOptions(one.name), corpus, progress)
 
 
 @lru_cache(maxsize=8)  # The text changes with each key, they do not.

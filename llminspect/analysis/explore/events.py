@@ -136,6 +136,9 @@ ACTIONS: dict[str, Action] = {
     "versus": Action(partial(_set, "versus"), {"versus": (str, NONE)}, "what it is compared with"),
     "knobs": Action(_knobs, {"temperature": REAL, "top_k": REAL, "top_p": REAL, "min_p": REAL}, "how tokens are drawn"),
     "beside": Action(_beside, {"beside": (str, NONE)}, "the tokenizers to compare with"),
+    "corpus": Action(
+        partial(_set, "corpus"), {"corpus": (str, NONE)}, "the texts that a head's habits are measured on"
+    ),
     "second": Action(partial(_set, "second"), {"second": (str, NONE)}, "the text that is patched from"),
     "take": Action(_take, {"id": NUMBER}, "take a token"),
     "back": Action(_back, {}, "one token back"),

@@ -64,7 +64,9 @@ class KeptModel(Model):
         if not common or turned_anew(self, common, len(wanted)):
             done = super().run(ids, stopping)
         else:
-            done = super().run(wanted[common:], stopping, read["cache"].cut(common))
+            # One token through all layers at one stroke is over sooner than it could be stopped.
+            at_once = self.params.one_token is not None and common == len(wanted) - 1
+            done = super().run(wanted[common:], NO_TAP if at_once else stopping, read["cache"].cut(common))
         read |= {"ids": wanted, "cache": done.cache}
         return done
 

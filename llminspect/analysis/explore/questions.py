@@ -22,6 +22,8 @@ BESIDE = "o200k_base"
 """The tokenizer that the model's own is compared with."""
 NEURONS = 8
 """Those that are shown that write to the target."""
+MOST_READ = 2048
+"""Tokens of a corpus that a head's habits are measured on: a few seconds, not a minute."""
 ALTERNATIVES = 11
 """Beside the most probable token, so that twelve are shown."""
 
@@ -112,7 +114,11 @@ def _head(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:
     position, both = place(state, tokens)[0], before_and_after(model, state)
     found = [question("attend", **one, **changes) for changes in both]
     found.append(question("attend", **one, query=str(position), **both[-1]))
-    return [*found, question("head", name=f"{state.layer}.{state.head}")] if model.can("generate") else found
+    if model.can("generate"):
+        name = f"{state.layer}.{state.head}"
+        found.append(question("head", name=name))
+        found += [question("head", name=name, corpus=state.corpus, most=MOST_READ)] if state.corpus else []
+    return found
 
 
 def _lens(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:

@@ -15,6 +15,7 @@ from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError, UsageError, UserError, as_json, reader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from llminspect.model.opened import Model
@@ -103,12 +104,18 @@ class Session:
         """What a pane asks, the open one unless it is named."""
         return questions(self.model, self.state, len(self.prompt().tokens), pane)
 
-    def answer(self, one: PaneQuestion, prompt: Prompt, state: ExploreState) -> Result:
-        """Its Result; one that was there before is not computed anew."""
+    def answer(
+        self,
+        one: PaneQuestion,
+        prompt: Prompt,
+        state: ExploreState,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> Result:
+        """Its Result; one that was there before is not computed anew. `progress` is told the tokens of a corpus."""
         second = state.second if any(name == "patch" for name, _ in one.options) else None
         key = one, None if one.name else (tuple(prompt.ids), prompt.text, state.chat), second
         if key not in self._answers:
-            self._answers[key] = answer(self.model, one, prompt, state)
+            self._answers[key] = answer(self.model, one, prompt, state, progress)
             while len(self._answers) > MOST_KEPT:
                 self._answers.popitem(last=False)
         self._answers.move_to_end(key)

@@ -60,6 +60,8 @@ class ExploreState:
     knobs: Knobs = Knobs()
     beside: str | None = None
     """The tokenizers that the model's own is compared with; None: o200k_base."""
+    corpus: str | None = None
+    """The file or folder over which the head's habits are measured."""
     second: str | None = None
     """The text that is patched from."""
     changes: tuple[MadeChange, ...] = ()

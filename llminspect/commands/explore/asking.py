@@ -55,6 +55,8 @@ class Computing:
         self.wished: ExploreState | None = None
         self.since: float | None = None
         """When what is computed was begun; None: nothing is."""
+        self.read: tuple[int, int] | None = None
+        """Of a corpus that is being read, the tokens so far and those that will be."""
         self._changed, self._ended = threading.Condition(), False
         self._thread = threading.Thread(target=self._run, daemon=True, name="explore")
 
@@ -81,10 +83,20 @@ class Computing:
             self._changed.notify()
         self._thread.join(5)
 
-    def layer(self) -> int:
-        """The layer that the pass is in."""
+    def reached(self) -> str:
+        """How far that came: the layer that the pass is in, or the tokens of a corpus."""
+        if self.read is not None:
+            return "{:,} of {:,} tokens".format(*self.read)
         model = self.session.model
-        return model.layers[0] if isinstance(model, KeptModel) else 0
+        return f"layer {model.layers[0] if isinstance(model, KeptModel) else 0} of {self.session.facts.layers}"
+
+    def _reading(self, done: int, most: int) -> None:
+        if self._is_stale():
+            raise Stopped
+        self.read = done, most
+
+    def _is_stale(self) -> bool:
+        return self.wished is not None or self._ended
 
     def _stop(self) -> None:
         if isinstance(self.session.model, KeptModel):
@@ -111,7 +123,7 @@ class Computing:
                 self.broke(problem)
                 return
             finally:
-                self.since = None
+                self.since = self.read = None
 
     def _answer(self, state: ExploreState) -> None:
         reached = Reached(state, None, [])
@@ -119,13 +131,13 @@ class Computing:
             prompt = self.session.prompt(state)
             reached = replace(reached, prompt=prompt)
             model, tokens = self.session.model, len(prompt.tokens)
-            wanted = [("found", one) for one in questions(model, state, tokens)]
-            wanted += [("side", one) for one in questions(model, state, tokens, "next")] if self.wide() else []
+            wanted = [("side", one) for one in questions(model, state, tokens, "next")] if self.wide() else []
+            wanted += [("found", one) for one in questions(model, state, tokens)]
             for number, (where, one) in enumerate(wanted, 1):
-                if self.wished is not None or self._ended:
+                if self._is_stale():
                     raise Stopped
                 try:
-                    answered = one, self.session.answer(one, prompt, state)
+                    answered = one, self.session.answer(one, prompt, state, self._reading)
                     reached = replace(reached, **{where: [*getattr(reached, where), answered]})  # type: ignore[arg-type]
                 except UserError as problem:
                     reached = replace(reached, error=problem_line(problem))
@@ -136,5 +148,5 @@ class Computing:
         self._tell(replace(reached, done=True))
 
     def _tell(self, shown: Reached) -> None:
-        if not self._ended and self.wished is None:
+        if not self._is_stale():
             self.tell(shown)

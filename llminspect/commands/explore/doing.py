@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.explore.questions import place
@@ -99,6 +100,8 @@ def typed(what: str, text: str) -> Event:
     """The event of a line that was typed at the foot."""
     if what == "knobs":
         return parsed_knobs(text)
+    if what == "corpus":
+        return {"do": what, what: str(Path(text.strip()).expanduser()) if text.strip() else None}
     if what in ("target", "versus", "second", "beside"):
         return {"do": what, what: text or None}
     kinds = {"silence_neuron": "ablate", "patch": "patch", "steer": "steer"}

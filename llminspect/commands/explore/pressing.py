@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST_PICTURES = 1000
 """Names that are tried for one."""
+PANE_OF_LINE = {"beside": "tokens", "corpus": "head"}
+"""Where what was typed is seen."""
 LAYER_PARTS = {"silence_attention": "attention", "silence_feedforward": "feedforward"}
 
 
@@ -108,6 +110,7 @@ def _other(app: Surface, action: str) -> None:
         "target": lambda: app.ask("target", state.target or ""),
         "versus": lambda: app.ask("versus", state.versus or ""),
         "beside": lambda: _beside(app),
+        "corpus": lambda: app.ask("corpus", state.corpus or ""),
         "write": lambda: app.ask("write", free_name(f"explore-{state.pane}", ".svg")),
     }
     if action == "unchange" and not state.changes:
@@ -201,8 +204,8 @@ def submitted(app: Surface, what: str, text: str) -> None:
         app.word = problem_line(error)
         app.do_nothing()
         return
-    if what == "beside":
-        app.do({"do": "pane", "pane": "tokens"})
+    if what in PANE_OF_LINE:
+        app.do({"do": "pane", "pane": PANE_OF_LINE[what]})
     if what == "second" and app.session.state.second is not None:
         app.ask("patch", f"{app.session.state.layer}.stream")
 

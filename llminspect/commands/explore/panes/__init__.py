@@ -22,7 +22,7 @@ ABOUT: dict[Pane, str] = {
     "next": "What the model would say next: Enter takes a token, Backspace goes back",
     "tokens": "How the text is cut, and how other tokenizers cut it: o chooses them",
     "heads": "All heads, layers down: arrows move, Enter opens one, Space silences it",
-    "head": "One head: what it looks at, the sum by hand, what it writes",
+    "head": "One head: what it looks at, the sum by hand, what it writes; b: over texts",
     "lens": "What the model would say after each layer, and where the target stands",
     "changes": "What was changed in the model, and what each change does to the answer",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -9,6 +10,7 @@ from rich.text import Text
 from llminspect.analysis.attend import AttendResult
 from llminspect.analysis.head import HeadResult
 from llminspect.commands.attend.view import labels_of, render
+from llminspect.commands.head.view import habits_part
 from llminspect.commands.head.view import render as render_circuits
 from llminspect.render import theme
 from llminspect.render.arcs import Arc, arcs
@@ -26,12 +28,11 @@ LEAST_DRAWN = 0.05
 
 
 def view(seen: Seen) -> RenderableType:
-    parts: list[RenderableType] = []
+    of_weights = [result for _, result in seen.found if isinstance(result, HeadResult)]
+    parts: list[RenderableType] = [habits_part(one.habits) for one in of_weights if one.habits is not None]
     attended = [result for _, result in seen.found if isinstance(result, AttendResult) and result.query is None]
     for _, result in seen.found:
-        if isinstance(result, HeadResult):
-            parts.append(render_circuits(result))
-        elif isinstance(result, AttendResult):
+        if isinstance(result, AttendResult):
             if result is attended[-1] and result.heads:
                 parts.append(_sentence(seen, result))
             if len(attended) == 1 or all(result is not one for one in attended):
@@ -39,7 +40,9 @@ def view(seen: Seen) -> RenderableType:
             elif result is attended[1]:
                 both = [[Text(name, theme.TITLE), render(one)] for name, one in zip(NAMES, attended, strict=True)]
                 parts.append(halves(page(both[0]), page(both[1])))
-    if not any(isinstance(result, HeadResult) for _, result in seen.found) and seen.model.can("generate"):
+    if of_weights:
+        parts.append(render_circuits(replace(of_weights[-1], habits=None)))
+    elif seen.model.can("generate"):
         parts.append(Text("what its weights write and look for is being computed …", theme.QUIET))
     return page(parts)
 
