@@ -277,16 +277,17 @@ def family(
     tensors: Callable[[Any], Iterable[TensorSpec]] = plain_tensors,
     *,
     model_type: str | None = None,
-    gguf: str | tuple[str, ...] = (),
+    gguf: str | tuple[str, ...] | None = None,
     read_gguf: Callable[[Settings], DecoderConfig] | None = None,
     ignored: tuple[Copy, ...] = (),
     defaults: Mapping[str, Any] = MappingProxyType({}),
     spellings: tuple[tuple[str, str], ...] = (),
 ) -> Architecture:
-    """A decoder since Llama; `model_type`: where it is not `name`; `spellings`: other ends of tensors' names.
+    """A decoder since Llama; `model_type`, `gguf`: where they are not `name`; `spellings`: other ends of names.
 
     `defaults` are what the reference takes where a `config.json` lacks a key, beside DEFAULTS.
     """
+    gguf = (name if read_gguf else ()) if gguf is None else gguf
     return Architecture(
         name=name,
         model_types=(model_type or name,),

@@ -1,6 +1,6 @@
 """Find the architecture that answers to a file's own name for it.
 
-Every module of `families` that has `ARCHITECTURES` takes part: adding a family touches no other file.
+Every module of `families` with an `ARCHITECTURE`, or `ARCHITECTURES`, takes part: adding one touches no other file.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ LONGEST_NAME = 100
 
 
 def _families(module: str) -> tuple[Architecture, ...]:
-    return getattr(importlib.import_module(f"llminspect.model.families.{module}"), "ARCHITECTURES", ())
+    found = vars(importlib.import_module(f"llminspect.model.families.{module}"))
+    return (found["ARCHITECTURE"],) if "ARCHITECTURE" in found else found.get("ARCHITECTURES", ())
 
 
 def claim(

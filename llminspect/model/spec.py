@@ -162,15 +162,16 @@ class Readout(Protocol):
 
 @dataclass(frozen=True)
 class Architecture:
-    """One family of models. `families/` holds a module a family, each with its `ARCHITECTURES`."""
+    """One family of models. `families/` holds a module for each, with its `ARCHITECTURE`, or `ARCHITECTURES`."""
 
     name: str
-    model_types: tuple[str, ...]
     read_huggingface: Callable[[Settings], Any]
     """The configuration, of the keys of a `config.json`; a key that it reads, or skips, is one that is understood."""
     tensors: Callable[[Any], Iterable[TensorSpec]]
     forward: Forward = forward
     readout: Readout = readout
+    model_types: tuple[str, ...] = ()
+    """What `config.json` calls it; nothing: by its name."""
     gguf_names: tuple[str, ...] = ()
     read_gguf: Callable[[Settings], Any] | None = None
     """The configuration, of the keys of a GGUF file."""
@@ -205,6 +206,9 @@ class Architecture:
     """Whether the head that the file has in its place is passed over."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """What the reference takes where a `config.json` lacks the key; of other keys that are needed it is an error."""
+
+    def __post_init__(self) -> None:
+        self.__dict__["model_types"] = self.model_types or (self.name,)
 
     def config_from_huggingface(self, values: Mapping[str, Any], ignored: Collection[str] = ()) -> Any:
         """The configuration in a `config.json`. Raises ModelError where anything in it is not understood; `ignored` are

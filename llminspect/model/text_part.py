@@ -17,41 +17,19 @@ if TYPE_CHECKING:
     from llminspect.model.settings import Settings
     from llminspect.model.spec import Architecture
 
-TEXTS = {
-    "deepseek_vl": "llama",
-    "fast_vlm": "qwen2",
-    "gemma3": "gemma3_text",
-    "gemma3n": "gemma3n_text",
-    "gemma4": "gemma4_text",
-    "glm4v": "glm4v_text",
-    "got_ocr2": "qwen2",
-    "idefics2": "mistral",
-    "idefics3": "llama",
-    "internvl": "qwen2",
-    "janus": "llama",
-    "lfm2_vl": "lfm2",
-    "lighton_ocr": "qwen3",
-    "llava": "llama",
-    "llava_next": "llama",
-    "llava_next_video": "llama",
-    "llava_onevision": "qwen2",
-    "mistral3": "mistral",
-    "ovis2": "qwen2",
-    "paligemma": "gemma",
-    "perception_lm": "llama",
-    "qwen2_audio": "qwen2",
-    "qwen2_5_vl": "qwen2_5_vl_text",
-    "qwen2_vl": "qwen2_vl_text",
-    "qwen3_5": "qwen3_5_text",
-    "qwen3_5_moe": "qwen3_5_moe_text",
-    "qwen3_vl": "qwen3_vl_text",
-    "qwen3_vl_moe": "qwen3_vl_moe_text",
-    "smolvlm": "llama",
-    "video_llama_3": "qwen2",
-    "video_llava": "llama",
-    "vipllava": "llama",
-    "voxtral": "llama",
+_OF_THEIR_OWN = "gemma3 gemma3n gemma4 glm4v qwen2_5_vl qwen2_vl qwen3_5 qwen3_5_moe qwen3_vl qwen3_vl_moe"
+_BY_TEXT = {
+    "gemma": "paligemma",
+    "lfm2": "lfm2_vl",
+    "llama": """
+        deepseek_vl idefics3 janus llava llava_next llava_next_video perception_lm smolvlm video_llava vipllava voxtral
+    """,
+    "mistral": "idefics2 mistral3",
+    "qwen2": "fast_vlm got_ocr2 internvl llava_onevision ovis2 qwen2_audio video_llama_3",
+    "qwen3": "lighton_ocr",
+    **{f"{kind}_text": kind for kind in _OF_THEIR_OWN.split()},
 }
+TEXTS = dict(sorted((kind, text) for text, kinds in _BY_TEXT.items() for kind in kinds.split()))
 """The kinds of such models, and what their text part is where the file does not say."""
 LISTENING = ("qwen2_audio", "voxtral")
 """Those that hear, and see no pictures."""
@@ -59,56 +37,18 @@ LISTENING = ("qwen2_audio", "voxtral")
 FLAT = ("qwen2_vl", "qwen2_5_vl")
 """Those whose first files have the settings of the text part beside the others."""
 
+_STATED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 SIZES: dict[str, dict[str, Any]] = {
-    "gemma": {
-        "vocab_size": 256_000,
-        "hidden_size": 3072,
-        "intermediate_size": 24_576,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 16,
-    },
-    "gemma2": {
-        "vocab_size": 256_000,
-        "hidden_size": 2304,
-        "intermediate_size": 9216,
-        "num_hidden_layers": 26,
-        "num_attention_heads": 8,
-    },
-    "gemma3_text": {
-        "vocab_size": 262_208,
-        "hidden_size": 2304,
-        "intermediate_size": 9216,
-        "num_hidden_layers": 26,
-        "num_attention_heads": 8,
-    },
-    "gemma4_text": {
-        "vocab_size": 262_144,
-        "hidden_size": 2304,
-        "intermediate_size": 9216,
-        "num_hidden_layers": 30,
-        "num_attention_heads": 8,
-    },
-    "llama": {
-        "vocab_size": 32_000,
-        "hidden_size": 4096,
-        "intermediate_size": 11_008,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-    },
-    "mistral": {
-        "vocab_size": 32_000,
-        "hidden_size": 4096,
-        "intermediate_size": 14_336,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-    },
-    "qwen2": {
-        "vocab_size": 151_936,
-        "hidden_size": 4096,
-        "intermediate_size": 22_016,
-        "num_hidden_layers": 32,
-        "num_attention_heads": 32,
-    },
+    kind: dict(zip(_STATED, sizes, strict=True))
+    for kind, *sizes in (
+        ("gemma", 256_000, 3072, 24_576, 28, 16),
+        ("gemma2", 256_000, 2304, 9216, 26, 8),
+        ("gemma3_text", 262_208, 2304, 9216, 26, 8),
+        ("gemma4_text", 262_144, 2304, 9216, 30, 8),
+        ("llama", 32_000, 4096, 11_008, 32, 32),
+        ("mistral", 32_000, 4096, 14_336, 32, 32),
+        ("qwen2", 151_936, 4096, 22_016, 32, 32),
+    )
 }
 """What the reference takes for sizes that a file leaves out: such files state only what differs."""
 
@@ -127,26 +67,12 @@ OF_KINDS: dict[str, dict[str, Any]] = {
 }
 """What it takes in files of a kind instead."""
 
-OF_PICTURES = (
-    *(
-        "vision_config",
-        "mm_tokens_per_image",
-        "image_token_id",
-        "image_token_index",
-        "video_token_id",
-        "vision_token_id",
-    ),
-    *("boi_token_index", "eoi_token_index", "vision_start_token_id", "vision_end_token_id", "image_seq_length"),
-    *("projector_hidden_act", "vision_feature_select_strategy", "vision_feature_layer", "multimodal_projector_bias"),
-    *(
-        "image_grid_pinpoints",
-        "use_image_newline_parameter",
-        "spatial_merge_size",
-        "scale_factor",
-        "ignore_index",
-        "_pad_token_id",
-    ),
-)
+OF_PICTURES = """
+    vision_config mm_tokens_per_image image_token_id image_token_index video_token_id vision_token_id
+    boi_token_index eoi_token_index vision_start_token_id vision_end_token_id image_seq_length projector_hidden_act
+    vision_feature_select_strategy vision_feature_layer multimodal_projector_bias image_grid_pinpoints
+    use_image_newline_parameter spatial_merge_size scale_factor ignore_index _pad_token_id
+""".split()
 """Settings of how a picture becomes vectors, and ids of the tokens that stand for it."""
 FURTHER = """
     video_token_index video_seq_length spatial_pool_mode spatial_pool_stride projector_layernorm_eps vision_aspect_ratio
@@ -167,34 +93,18 @@ INSIDE = {"paligemma": ("num_image_tokens", "use_bidirectional_attention")}
 alone is read as an answer, as the reference does where nothing says which token is of what."""
 UNCAPPED = ("gemma3",)
 """Kinds of whose text part alone the reference would cap the logits; no published model asks for it."""
-PARTS = (
-    *(
-        "vision_tower.*",
-        "vision_model.*",
-        "visual.*",
-        "multi_modal_projector.*",
-        "connector.*",
-        "projector.*",
-        "image_newline",
-    ),
-    *("image_tower.*", "video_tower.*", "vision_encoder.*", "vision_projection.*", "visual_embeddings_table.*"),
-    *("aligner.*", "vqmodel.*", "generation_embeddings.*", "generation_aligner.*", "generation_head.*"),
-)
+PARTS = """
+    vision_tower.* vision_model.* visual.* multi_modal_projector.* connector.* projector.* image_newline
+    image_tower.* video_tower.* vision_encoder.* vision_projection.* visual_embeddings_table.* aligner.* vqmodel.*
+    generation_embeddings.* generation_aligner.* generation_head.*
+""".split()
 """Tensors of that."""
 HEARING = dict.fromkeys(("gemma3n", "gemma4", *LISTENING), ("embed_vision.*", "audio_tower.*", "embed_audio.*"))
 """More of them, by the kinds of model that hear as well …"""
-OF_SOUND = (
-    *(
-        "audio_config",
-        "audio_token_id",
-        "audio_token_index",
-        "boi_token_id",
-        "eoi_token_id",
-        "boa_token_id",
-        "eoa_token_id",
-    ),
-    *("eoa_token_index", "vision_soft_tokens_per_image", "audio_soft_tokens_per_image"),
-)
+OF_SOUND = """
+    audio_config audio_token_id audio_token_index boi_token_id eoi_token_id boa_token_id eoa_token_id
+    eoa_token_index vision_soft_tokens_per_image audio_soft_tokens_per_image
+""".split()
 """… and their settings."""
 FRONTS = ("language_model.model.", "language_model.", "text_model.")
 """What stands before the names of the text part's tensors."""

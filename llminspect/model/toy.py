@@ -157,7 +157,7 @@ def _array(rows: Any) -> Array:
 
 
 def _toy() -> Toy:
-    architecture = Architecture("toy", ("toy",), _not_in_files, hand_tensors, hand_forward, readout)
+    architecture = Architecture("toy", _not_in_files, hand_tensors, hand_forward, readout)
     sizes = Sizes(L=1, D=2, H=0, K=0, E=0, F=2, V=3, context=1024)
     arrays = {
         "embedding.weight": _array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]),
@@ -168,7 +168,7 @@ def _toy() -> Toy:
 
 
 def _toy_relu() -> Toy:
-    architecture = Architecture("toy-relu", ("toy-relu",), _not_in_files, relu_tensors, hand_forward, readout)
+    architecture = Architecture("toy-relu", _not_in_files, relu_tensors, hand_forward, readout)
     sizes = Sizes(L=1, D=2, H=0, K=0, E=0, F=3, V=3, context=1024)
     arrays = {
         "embedding.weight": _array([[1, 0], [0, 1], [-1, 1]]),
@@ -185,7 +185,6 @@ def _toy_relu() -> Toy:
 def _toy_attention() -> Toy:
     architecture = Architecture(
         name="toy-attention",
-        model_types=("toy-attention",),
         read_huggingface=_not_in_files,
         tensors=attention_tensors,
         forward=attention_forward,
@@ -207,7 +206,6 @@ def _toy_attention() -> Toy:
 def _toy_translate() -> Toy:
     architecture = Architecture(
         name="toy-translate",
-        model_types=("toy-translate",),
         read_huggingface=_not_in_files,
         tensors=translation.tensors,
         encode_source=encode_source,
@@ -218,7 +216,7 @@ def _toy_translate() -> Toy:
 
 
 def _toy_induction() -> Toy:
-    architecture = Architecture("toy-induction", ("toy-induction",), _not_in_files, induction.tensors)
+    architecture = Architecture("toy-induction", _not_in_files, induction.tensors)
     return Toy(architecture, induction.CONFIG, Params(induction.arrays()), induction.WORDS)
 
 

@@ -17,7 +17,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def config_of(kind: Any, **changes: Any) -> Any:
-    (architecture,) = kind.ARCHITECTURES
+    architecture = kind.ARCHITECTURE
     values = json.loads((GOLDEN / architecture.name / "config.json").read_text())
     return architecture.config_from_huggingface({**values, **changes})
 

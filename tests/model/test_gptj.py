@@ -10,7 +10,7 @@ import pytest
 
 from llminspect.errors import ModelError
 from llminspect.files.folder import open_safetensors
-from llminspect.model.families.gptj import ARCHITECTURES
+from llminspect.model.families.gptj import ARCHITECTURE
 from llminspect.model.registry import architecture_for, claim
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -22,9 +22,9 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 )
 def test_what_is_not_computed_is_refused(key: str, value: Any) -> None:
     values = json.loads((GOLDEN / "gptj" / "config.json").read_text())
-    ARCHITECTURES[0].config_from_huggingface(values)
+    ARCHITECTURE.config_from_huggingface(values)
     with pytest.raises(ModelError, match=key):
-        ARCHITECTURES[0].config_from_huggingface({**values, key: value})
+        ARCHITECTURE.config_from_huggingface({**values, key: value})
 
 
 @pytest.mark.parametrize("name", ["gptj", "phi"])

@@ -16,7 +16,7 @@ GRANITE = json.loads((Path(__file__).parents[1] / "golden" / "granite" / "config
 OF_GRANITE = ("attention_multiplier", "embedding_multiplier", "residual_multiplier", "logits_scaling")
 COMMON = {key: value for key, value in GRANITE.items() if key not in (*OF_GRANITE, "attention_bias", "mlp_bias")}
 MULTIPLIERS = {"scale_emb": 12, "scale_depth": 1.4, "dim_model_base": 8}
-(FAMILY,) = minicpm.ARCHITECTURES
+FAMILY = minicpm.ARCHITECTURE
 
 
 def as_granite() -> Any:

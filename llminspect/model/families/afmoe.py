@@ -74,6 +74,4 @@ DEFAULTS = {
     "global_attn_every_n_layers": 4,
     "sliding_window": 1024,
 }
-ARCHITECTURES = (
-    files.family("afmoe", from_huggingface, tensors, gguf="afmoe", read_gguf=from_gguf, defaults=DEFAULTS),
-)
+ARCHITECTURE = files.family("afmoe", from_huggingface, tensors, read_gguf=from_gguf, defaults=DEFAULTS)

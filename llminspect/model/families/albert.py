@@ -66,23 +66,21 @@ ORDER = OutputHead(
 )
 """Whether the second of two texts is what came after the first, or before it (section 3.1)."""
 
-ARCHITECTURES = (
-    kin(
-        "albert",
-        HEAD,
-        read_huggingface=from_huggingface,
-        tensors=its_tensors,
-        heads=HeadFiles("classifier", "classifier", POOLER, choice=POOLER, special=(("ForPreTraining", ORDER),)),
-        defaults={
-            **DEFAULTS,
-            "hidden_act": "gelu_new",
-            "embedding_size": 128,
-            "num_hidden_groups": 1,
-            "hidden_size": 4096,
-            "num_hidden_layers": 12,
-            "num_attention_heads": 64,
-            "intermediate_size": 16_384,
-            "vocab_size": 30_000,
-        },
-    ),
+ARCHITECTURE = kin(
+    "albert",
+    HEAD,
+    read_huggingface=from_huggingface,
+    tensors=its_tensors,
+    heads=HeadFiles("classifier", "classifier", POOLER, choice=POOLER, special=(("ForPreTraining", ORDER),)),
+    defaults={
+        **DEFAULTS,
+        "hidden_act": "gelu_new",
+        "embedding_size": 128,
+        "num_hidden_groups": 1,
+        "hidden_size": 4096,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 64,
+        "intermediate_size": 16_384,
+        "vocab_size": 30_000,
+    },
 )

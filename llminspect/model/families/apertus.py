@@ -76,6 +76,4 @@ DEFAULTS: dict[str, Any] = {
     "max_position_embeddings": 65_536,
     "pad_token_id": 3,
 }
-ARCHITECTURES = (
-    files.family("apertus", from_huggingface, tensors, gguf="apertus", read_gguf=from_gguf, defaults=DEFAULTS),
-)
+ARCHITECTURE = files.family("apertus", from_huggingface, tensors, read_gguf=from_gguf, defaults=DEFAULTS)

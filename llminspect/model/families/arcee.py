@@ -48,6 +48,6 @@ JAIS = {
     "max_position_embeddings": 8192,
 }
 ARCHITECTURES = (
-    files.family("jais2", jais_from_huggingface, jais_tensors, gguf="jais2", read_gguf=jais_from_gguf, defaults=JAIS),
-    files.family("arcee", from_huggingface, tensors, gguf="arcee", read_gguf=from_gguf, defaults=DEFAULTS),
+    files.family("jais2", jais_from_huggingface, jais_tensors, read_gguf=jais_from_gguf, defaults=JAIS),
+    files.family("arcee", from_huggingface, tensors, read_gguf=from_gguf, defaults=DEFAULTS),
 )

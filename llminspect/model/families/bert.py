@@ -258,7 +258,6 @@ def copies(head: tuple[str, str, str, str]) -> tuple[Copy, ...]:
 def kin(name: str, head: tuple[str, str, str, str], **other: Any) -> Architecture:
     """A BERT or one of its kin: what they share, and what is `other` of this one. `head`: what its parts are called."""
     shared = {
-        "model_types": (name,),
         "readout": readout,
         "capabilities": frozenset({"encode", "fill"}),
         "requires": {"fill": "head.weight"},

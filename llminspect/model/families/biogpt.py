@@ -89,7 +89,6 @@ XGLM_KEYS = {
 ARCHITECTURES = (
     Architecture(
         name="xglm",
-        model_types=("xglm",),
         read_huggingface=xglm_from_huggingface,
         tensors=tensors,
         prefix="model.",
@@ -103,7 +102,6 @@ ARCHITECTURES = (
     ),
     Architecture(
         name="biogpt",
-        model_types=("biogpt",),
         read_huggingface=from_huggingface,
         tensors=tensors,
         prefix="biogpt.",

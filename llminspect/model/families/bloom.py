@@ -78,16 +78,13 @@ def tensors(config: BloomConfig) -> list[TensorSpec]:
     ]
 
 
-ARCHITECTURES = (
-    Architecture(
-        name="bloom",
-        model_types=("bloom",),
-        read_huggingface=from_huggingface,
-        tensors=tensors,
-        gguf_names=("bloom",),
-        read_gguf=from_gguf,
-        prefix="transformer.",
-        defaults={"layer_norm_epsilon": 1e-5, "tie_word_embeddings": True},
-        heads=OLDER_DECODER_HEADS,
-    ),
+ARCHITECTURE = Architecture(
+    name="bloom",
+    read_huggingface=from_huggingface,
+    tensors=tensors,
+    gguf_names=("bloom",),
+    read_gguf=from_gguf,
+    prefix="transformer.",
+    defaults={"layer_norm_epsilon": 1e-5, "tie_word_embeddings": True},
+    heads=OLDER_DECODER_HEADS,
 )

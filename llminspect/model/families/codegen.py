@@ -45,13 +45,11 @@ def _fused(spec: TensorSpec) -> TensorSpec:
     return replace(spec, huggingface=spec.huggingface.replace(f"{part[0]}_proj", "qkv_proj"), huggingface_fix=cut)
 
 
-ARCHITECTURES = (
-    replace(
-        gptj.ARCHITECTURES[0],
-        name="codegen",
-        model_types=("codegen",),
-        read_huggingface=from_huggingface,
-        tensors=tensors,
-        ignored=(Copy("h.*.attn.causal_mask", agrees=causal_rule),),
-    ),
+ARCHITECTURE = replace(
+    gptj.ARCHITECTURE,
+    name="codegen",
+    model_types=("codegen",),
+    read_huggingface=from_huggingface,
+    tensors=tensors,
+    ignored=(Copy("h.*.attn.causal_mask", agrees=causal_rule),),
 )

@@ -80,7 +80,6 @@ ARCHITECTURES = (
         "cohere2",
         second_from_huggingface,
         tensors,
-        gguf="cohere2",
         read_gguf=second_from_gguf,
         defaults=DEFAULTS | {"rope_theta": 10_000.0, "sliding_window": 4096},
     ),

@@ -30,4 +30,4 @@ DEFAULTS = {
     "sliding_window": 8192,
     "max_position_embeddings": 131_072,
 }
-ARCHITECTURES = (files.family("cwm", from_huggingface, defaults=DEFAULTS),)
+ARCHITECTURE = files.family("cwm", from_huggingface, defaults=DEFAULTS)

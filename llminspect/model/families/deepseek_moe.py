@@ -42,6 +42,4 @@ DEFAULTS = {
     "first_k_dense_replace": 0,
     "num_key_value_heads": 32,
 }
-ARCHITECTURES = (
-    files.family("deepseek", from_huggingface, tensors, gguf="deepseek", read_gguf=from_gguf, defaults=DEFAULTS),
-)
+ARCHITECTURE = files.family("deepseek", from_huggingface, tensors, read_gguf=from_gguf, defaults=DEFAULTS)

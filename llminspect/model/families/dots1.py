@@ -92,6 +92,6 @@ GLM = GROUPS | {
 SOLAR = GLM | {"first_k_dense_replace": 0, "moe_intermediate_size": 1280, "rope_theta": 1_000_000.0, "head_dim": 128}
 ARCHITECTURES = (
     files.family("solar_open", solar_from_huggingface, glm_tensors, defaults=SOLAR | {"partial_rotary_factor": 1.0}),
-    files.family("dots1", dots_from_huggingface, dots_tensors, gguf="dots1", read_gguf=dots_from_gguf, defaults=DOTS),
+    files.family("dots1", dots_from_huggingface, dots_tensors, read_gguf=dots_from_gguf, defaults=DOTS),
     files.family("glm4_moe", glm_from_huggingface, glm_tensors, gguf="glm4moe", read_gguf=glm_from_gguf, defaults=GLM),
 )

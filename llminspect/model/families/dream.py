@@ -23,7 +23,5 @@ def from_gguf(settings: Settings) -> files.DecoderConfig:
     return masking.from_gguf(qwen.qwen2_from_gguf(settings), settings, masking.BY_SHARE)
 
 
-DREAM = files.family(
-    "dream", from_huggingface, model_type="Dream", gguf="dream", read_gguf=from_gguf, defaults=qwen.DENSE
-)
-ARCHITECTURES = (masking.filling(DREAM),)
+DREAM = files.family("dream", from_huggingface, model_type="Dream", read_gguf=from_gguf, defaults=qwen.DENSE)
+ARCHITECTURE = masking.filling(DREAM)

@@ -66,20 +66,18 @@ DISCRIMINATOR = OutputHead(
 )
 """How probable it is that a token is not what stood there."""
 
-ARCHITECTURES = (
-    kin(
-        "electra",
-        HEAD,
-        read_huggingface=from_huggingface,
-        tensors=its_tensors,
-        readout=readout_of("gelu"),
-        heads=HeadFiles(
-            "classifier.out_proj",
-            "classifier",
-            ("labels.dense", "classifier.dense", "gelu"),
-            choice=("labels.dense", "sequence_summary.summary", "gelu"),
-            special=(("ForPreTraining", DISCRIMINATOR),),
-        ),
-        defaults={**DEFAULTS, "embedding_size": 128},
+ARCHITECTURE = kin(
+    "electra",
+    HEAD,
+    read_huggingface=from_huggingface,
+    tensors=its_tensors,
+    readout=readout_of("gelu"),
+    heads=HeadFiles(
+        "classifier.out_proj",
+        "classifier",
+        ("labels.dense", "classifier.dense", "gelu"),
+        choice=("labels.dense", "sequence_summary.summary", "gelu"),
+        special=(("ForPreTraining", DISCRIMINATOR),),
     ),
+    defaults={**DEFAULTS, "embedding_size": 128},
 )

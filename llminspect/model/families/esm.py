@@ -75,26 +75,22 @@ def its_tensors(config: EsmConfig) -> list[TensorSpec]:
     ]
 
 
-ARCHITECTURES = (
-    kin(
-        "esm",
-        ROBERTA_HEAD,
-        read_huggingface=from_huggingface,
-        tensors=its_tensors,
-        heads=HeadFiles(
-            "classifier.out_proj", "classifier", ("labels.dense", "classifier.dense", "tanh"), question=None
-        ),
-        defaults={
-            **{key: value for key, value in DEFAULTS.items() if key not in ("hidden_act", "pad_token_id")},
-            "max_position_embeddings": 1026,
-            "position_embedding_type": "absolute",
-            "rope_theta": 10_000.0,
-        },
-        ignored=(
-            *copies(ROBERTA_HEAD),
-            Copy("*rotary_embeddings.inv_freq", agrees=speeds),
-            Copy("contact_head.*"),  # Which says which amino acids touch, and not what stands where.
-            Copy("embeddings.position_embeddings.weight"),  # Not used where positions are turned.
-        ),
+ARCHITECTURE = kin(
+    "esm",
+    ROBERTA_HEAD,
+    read_huggingface=from_huggingface,
+    tensors=its_tensors,
+    heads=HeadFiles("classifier.out_proj", "classifier", ("labels.dense", "classifier.dense", "tanh"), question=None),
+    defaults={
+        **{key: value for key, value in DEFAULTS.items() if key not in ("hidden_act", "pad_token_id")},
+        "max_position_embeddings": 1026,
+        "position_embedding_type": "absolute",
+        "rope_theta": 10_000.0,
+    },
+    ignored=(
+        *copies(ROBERTA_HEAD),
+        Copy("*rotary_embeddings.inv_freq", agrees=speeds),
+        Copy("contact_head.*"),  # Which says which amino acids touch, and not what stands where.
+        Copy("embeddings.position_embeddings.weight"),  # Not used where positions are turned.
     ),
 )

@@ -43,18 +43,15 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return [*files.plain_tensors(config), *([bias] if "feedforward.up" in (config.biased or ()) else [])]
 
 
-ARCHITECTURES = (
-    replace(
-        files.family(
-            "eurobert",
-            from_huggingface,
-            tensors,
-            gguf="eurobert",
-            read_gguf=from_gguf,
-            ignored=(ROTATION,),
-            defaults={"max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "classifier_pooling": "late"},
-        ),
-        capabilities=frozenset({"encode", "fill"}),
-        heads=HeadFiles("classifier", "classifier", ("labels.dense", "dense", "gelu"), question=None),
+ARCHITECTURE = replace(
+    files.family(
+        "eurobert",
+        from_huggingface,
+        tensors,
+        read_gguf=from_gguf,
+        ignored=(ROTATION,),
+        defaults={"max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "classifier_pooling": "late"},
     ),
+    capabilities=frozenset({"encode", "fill"}),
+    heads=HeadFiles("classifier", "classifier", ("labels.dense", "dense", "gelu"), question=None),
 )

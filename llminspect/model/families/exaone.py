@@ -36,9 +36,7 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
 
 
 DEFAULTS = {"activation_function": "silu", "layer_norm_epsilon": 1e-5, "max_position_embeddings": 2048}
-ARCHITECTURES = (
-    replace(
-        files.family("exaone", from_huggingface, tensors, gguf="exaone", read_gguf=files.from_gguf, defaults=DEFAULTS),
-        prefix="transformer.",
-    ),
+ARCHITECTURE = replace(
+    files.family("exaone", from_huggingface, tensors, read_gguf=files.from_gguf, defaults=DEFAULTS),
+    prefix="transformer.",
 )

@@ -92,5 +92,5 @@ ARCHITECTURES = (
         defaults=MIXTURE,
         spellings=((".mlp.e_score_correction_bias", ".mlp.gate.e_score_correction_bias"),),
     ),
-    files.family("exaone4", from_huggingface, tensors, gguf="exaone4", read_gguf=from_gguf, defaults=DEFAULTS),
+    files.family("exaone4", from_huggingface, tensors, read_gguf=from_gguf, defaults=DEFAULTS),
 )

@@ -154,7 +154,6 @@ def tensors(config: FalconConfig) -> list[TensorSpec]:
 OLDER = {"n_layer": "num_hidden_layers", "n_head": "num_attention_heads", "n_head_kv": "num_kv_heads"}
 FALCON = Architecture(
     name="falcon",
-    model_types=("falcon",),
     read_huggingface=from_huggingface,
     tensors=tensors,
     gguf_names=("falcon",),

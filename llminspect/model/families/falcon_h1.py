@@ -133,20 +133,18 @@ def multiplied(spec: TensorSpec, config: FalconH1Config) -> TensorSpec:
 
 
 FACTORS = ("attention_in", "attention_out", "key", "ssm_in", "ssm_out", "embedding", "lm_head")
-ARCHITECTURES = (
-    files.family(
-        "falcon_h1",
-        from_huggingface,
-        tensors,
-        gguf="falcon-h1",
-        read_gguf=from_gguf,
-        defaults={
-            **hybrid.MAMBA,
-            **dict.fromkeys((f"{name}_multiplier" for name in FACTORS), 1.0),
-            "rms_norm_eps": 1e-5,
-            "num_key_value_heads": 8,
-            "max_position_embeddings": 8192,
-            "mamba_d_ssm": 1024,
-        },
-    ),
+ARCHITECTURE = files.family(
+    "falcon_h1",
+    from_huggingface,
+    tensors,
+    gguf="falcon-h1",
+    read_gguf=from_gguf,
+    defaults={
+        **hybrid.MAMBA,
+        **dict.fromkeys((f"{name}_multiplier" for name in FACTORS), 1.0),
+        "rms_norm_eps": 1e-5,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 8192,
+        "mamba_d_ssm": 1024,
+    },
 )

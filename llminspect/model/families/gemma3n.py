@@ -166,15 +166,12 @@ DEFAULTS = {
     "rope_theta": 1_000_000.0,
     "rope_local_base_freq": 10_000.0,
 }
-ARCHITECTURES = (
-    files.family(
-        "gemma3n",
-        from_huggingface,
-        tensors,
-        model_type="gemma3n_text",
-        gguf="gemma3n",
-        read_gguf=from_gguf,
-        ignored=UNUSED,
-        defaults=DEFAULTS,
-    ),
+ARCHITECTURE = files.family(
+    "gemma3n",
+    from_huggingface,
+    tensors,
+    model_type="gemma3n_text",
+    read_gguf=from_gguf,
+    ignored=UNUSED,
+    defaults=DEFAULTS,
 )

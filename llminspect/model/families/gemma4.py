@@ -210,15 +210,12 @@ DEFAULTS = {
         "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 1_000_000.0},
     },
 }
-ARCHITECTURES = (
-    files.family(
-        "gemma4",
-        from_huggingface,
-        tensors,
-        model_type="gemma4_text",
-        gguf="gemma4",
-        read_gguf=from_gguf,
-        ignored=UNUSED,
-        defaults=DEFAULTS,
-    ),
+ARCHITECTURE = files.family(
+    "gemma4",
+    from_huggingface,
+    tensors,
+    model_type="gemma4_text",
+    read_gguf=from_gguf,
+    ignored=UNUSED,
+    defaults=DEFAULTS,
 )

@@ -64,5 +64,5 @@ VISION = {
 ARCHITECTURES = (
     files.family("glm4v_text", vision_from_huggingface, later_tensors, defaults=VISION),
     files.family("glm", from_huggingface, tensors, gguf="chatglm", read_gguf=from_gguf, defaults=DEFAULTS),
-    files.family("glm4", from_huggingface, later_tensors, gguf="glm4", read_gguf=from_gguf, defaults=DEFAULTS),
+    files.family("glm4", from_huggingface, later_tensors, read_gguf=from_gguf, defaults=DEFAULTS),
 )

@@ -101,24 +101,21 @@ CHOICE = OutputHead(
 )
 """How well a text fits, read at its last token."""
 
-ARCHITECTURES = (
-    Architecture(
-        name="gpt2",
-        model_types=("gpt2",),
-        read_huggingface=from_huggingface,
-        tensors=tensors,
-        gguf_names=("gpt2",),
-        read_gguf=from_gguf,
-        prefix="transformer.",
-        input_by_output="h.*",
-        defaults={
-            "activation_function": "gelu_new",
-            "layer_norm_epsilon": 1e-5,
-            "n_positions": 1024,
-            "scale_attn_weights": True,
-            "tie_word_embeddings": True,
-        },
-        heads=replace(OLDER_DECODER_HEADS, special=(("DoubleHeadsModel", CHOICE),)),
-        ignored=(Copy("h.*.attn.bias", agrees=causal_rule), Copy("h.*.attn.masked_bias", agrees=hiding_number)),
-    ),
+ARCHITECTURE = Architecture(
+    name="gpt2",
+    read_huggingface=from_huggingface,
+    tensors=tensors,
+    gguf_names=("gpt2",),
+    read_gguf=from_gguf,
+    prefix="transformer.",
+    input_by_output="h.*",
+    defaults={
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+        "n_positions": 1024,
+        "scale_attn_weights": True,
+        "tie_word_embeddings": True,
+    },
+    heads=replace(OLDER_DECODER_HEADS, special=(("DoubleHeadsModel", CHOICE),)),
+    ignored=(Copy("h.*.attn.bias", agrees=causal_rule), Copy("h.*.attn.masked_bias", agrees=hiding_number)),
 )

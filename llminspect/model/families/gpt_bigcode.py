@@ -63,21 +63,19 @@ def tensors(config: gpt2.GPT2Config) -> list[TensorSpec]:
     return [*around, *for_layers(config.sizes.L, layer, huggingface="h.{}.", gguf="blk.{}.")]
 
 
-ARCHITECTURES = (
-    replace(
-        gpt2.ARCHITECTURES[0],
-        name="gpt_bigcode",
-        model_types=("gpt_bigcode",),
-        read_huggingface=from_huggingface,
-        tensors=tensors,
-        gguf_names=("starcoder",),
-        read_gguf=from_gguf,
-        input_by_output="",
-        defaults={
-            **gpt2.ARCHITECTURES[0].defaults,
-            "activation_function": "gelu_pytorch_tanh",
-            "multi_query": True,
-            "scale_attn_by_inverse_layer_idx": False,
-        },
-    ),
+ARCHITECTURE = replace(
+    gpt2.ARCHITECTURE,
+    name="gpt_bigcode",
+    model_types=("gpt_bigcode",),
+    read_huggingface=from_huggingface,
+    tensors=tensors,
+    gguf_names=("starcoder",),
+    read_gguf=from_gguf,
+    input_by_output="",
+    defaults={
+        **gpt2.ARCHITECTURE.defaults,
+        "activation_function": "gelu_pytorch_tanh",
+        "multi_query": True,
+        "scale_attn_by_inverse_layer_idx": False,
+    },
 )

@@ -101,25 +101,22 @@ def tensors(config: NeoConfig) -> list[TensorSpec]:
     ]
 
 
-ARCHITECTURES = (
-    Architecture(
-        name="gpt_neo",
-        model_types=("gpt_neo",),
-        read_huggingface=from_huggingface,
-        tensors=tensors,
-        prefix="transformer.",
-        defaults={
-            "activation_function": "gelu_new",
-            "attention_types": [[["global", "local"], 12]],
-            "layer_norm_epsilon": 1e-5,
-            "window_size": 256,
-            "max_position_embeddings": 2048,
-            "tie_word_embeddings": True,
-        },
-        heads=OLDER_DECODER_HEADS,
-        ignored=(
-            Copy("h.*.attn.attention.bias", agrees=visible),
-            Copy("h.*.attn.attention.masked_bias", agrees=hiding_number),
-        ),
+ARCHITECTURE = Architecture(
+    name="gpt_neo",
+    read_huggingface=from_huggingface,
+    tensors=tensors,
+    prefix="transformer.",
+    defaults={
+        "activation_function": "gelu_new",
+        "attention_types": [[["global", "local"], 12]],
+        "layer_norm_epsilon": 1e-5,
+        "window_size": 256,
+        "max_position_embeddings": 2048,
+        "tie_word_embeddings": True,
+    },
+    heads=OLDER_DECODER_HEADS,
+    ignored=(
+        Copy("h.*.attn.attention.bias", agrees=visible),
+        Copy("h.*.attn.attention.masked_bias", agrees=hiding_number),
     ),
 )

@@ -120,29 +120,27 @@ def tensors(config: NeoXConfig) -> list[TensorSpec]:
     ]
 
 
-ARCHITECTURES = (
-    Architecture(
-        name="gpt-neox",
-        model_types=("gpt_neox",),
-        read_huggingface=from_huggingface,
-        tensors=tensors,
-        gguf_names=("gptneox",),
-        read_gguf=from_gguf,
-        prefix="gpt_neox.",
-        heads=OLDER_DECODER_HEADS,
-        defaults={
-            "hidden_act": "gelu",
-            "layer_norm_eps": 1e-5,
-            "rope_theta": 10_000.0,
-            "partial_rotary_factor": 0.25,
-            "use_parallel_residual": True,
-            "attention_bias": True,
-            "max_position_embeddings": 2048,
-        },
-        ignored=(
-            Copy("layers.*.attention.bias", agrees=causal_rule),
-            Copy("layers.*.attention.masked_bias", agrees=hiding_number),
-            ROTATION,
-        ),
+ARCHITECTURE = Architecture(
+    name="gpt-neox",
+    model_types=("gpt_neox",),
+    read_huggingface=from_huggingface,
+    tensors=tensors,
+    gguf_names=("gptneox",),
+    read_gguf=from_gguf,
+    prefix="gpt_neox.",
+    heads=OLDER_DECODER_HEADS,
+    defaults={
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-5,
+        "rope_theta": 10_000.0,
+        "partial_rotary_factor": 0.25,
+        "use_parallel_residual": True,
+        "attention_bias": True,
+        "max_position_embeddings": 2048,
+    },
+    ignored=(
+        Copy("layers.*.attention.bias", agrees=causal_rule),
+        Copy("layers.*.attention.masked_bias", agrees=hiding_number),
+        ROTATION,
     ),
 )

@@ -91,12 +91,6 @@ DEFAULTS: dict[str, Any] = {
     "max_position_embeddings": 131_072,
 }
 _GPT_OSS = files.family(
-    "gpt-oss",
-    from_huggingface,
-    tensors,
-    model_type="gpt_oss",
-    gguf="gpt-oss",
-    read_gguf=from_gguf,
-    defaults=DEFAULTS,
+    "gpt-oss", from_huggingface, tensors, model_type="gpt_oss", read_gguf=from_gguf, defaults=DEFAULTS
 )
-ARCHITECTURES = (replace(_GPT_OSS, experts_alternate=True),)
+ARCHITECTURE = replace(_GPT_OSS, experts_alternate=True)

@@ -73,21 +73,18 @@ def tensors(config: GPTJConfig) -> list[TensorSpec]:
     ]
 
 
-ARCHITECTURES = (
-    Architecture(
-        name="gptj",
-        model_types=("gptj",),
-        read_huggingface=from_huggingface,
-        tensors=tensors,
-        prefix="transformer.",
-        heads=OLDER_DECODER_HEADS,
-        defaults={
-            "activation_function": "gelu_new",
-            "layer_norm_epsilon": 1e-5,
-            "n_positions": 2048,
-            "rotary_dim": 64,
-            "tie_word_embeddings": False,
-        },
-        ignored=(Copy("h.*.attn.bias", agrees=causal_rule), Copy("h.*.attn.masked_bias", agrees=hiding_number)),
-    ),
+ARCHITECTURE = Architecture(
+    name="gptj",
+    read_huggingface=from_huggingface,
+    tensors=tensors,
+    prefix="transformer.",
+    heads=OLDER_DECODER_HEADS,
+    defaults={
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+        "n_positions": 2048,
+        "rotary_dim": 64,
+        "tie_word_embeddings": False,
+    },
+    ignored=(Copy("h.*.attn.bias", agrees=causal_rule), Copy("h.*.attn.masked_bias", agrees=hiding_number)),
 )

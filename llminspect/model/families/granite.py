@@ -113,19 +113,13 @@ MIXTURE = files.family(
     "granitemoe",
     mixture_from_huggingface,
     mixture_tensors,
-    gguf="granitemoe",
     read_gguf=mixture_from_gguf,
     defaults={**DEFAULTS, "num_local_experts": 8, "num_experts_per_tok": 2},
     spellings=SPELLINGS,
 )
 ARCHITECTURES = (
     files.family(
-        "granite",
-        from_huggingface,
-        partial(files.plain_tensors, permuted=True),
-        gguf="granite",
-        read_gguf=from_gguf,
-        defaults=DEFAULTS,
+        "granite", from_huggingface, partial(files.plain_tensors, permuted=True), read_gguf=from_gguf, defaults=DEFAULTS
     ),
     files.family(
         "hyperclovax",

@@ -65,15 +65,13 @@ LAYER = (
 )
 HEAD = ("lm_head.dense", "lm_head.norm", "lm_head.decoder", "lm_head.decoder.bias")
 
-ARCHITECTURES = (
-    kin(
-        "gte",
-        HEAD,
-        model_types=("gte", "new"),
-        read_huggingface=from_huggingface,
-        tensors=partial(tensors, layer=LAYER, stack="encoder.layer", head=HEAD),
-        readout=readout_of("gelu"),
-        fronts=("new.",),
-        defaults={**DEFAULTS, "type_vocab_size": 1, "max_position_embeddings": 8192, "rope_theta": 160_000.0},
-    ),
+ARCHITECTURE = kin(
+    "gte",
+    HEAD,
+    model_types=("gte", "new"),
+    read_huggingface=from_huggingface,
+    tensors=partial(tensors, layer=LAYER, stack="encoder.layer", head=HEAD),
+    readout=readout_of("gelu"),
+    fronts=("new.",),
+    defaults={**DEFAULTS, "type_vocab_size": 1, "max_position_embeddings": 8192, "rope_theta": 160_000.0},
 )

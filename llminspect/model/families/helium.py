@@ -21,4 +21,4 @@ DEFAULTS = {
     "max_position_embeddings": 4096,
     "pad_token_id": 3,
 }
-ARCHITECTURES = (files.family("helium", from_huggingface, defaults=DEFAULTS),)
+ARCHITECTURE = files.family("helium", from_huggingface, defaults=DEFAULTS)

@@ -40,8 +40,4 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
 
 
 DEFAULTS = {"bias": True, "max_position_embeddings": 2048, "pad_token_id": 2}
-ARCHITECTURES = (
-    files.family(
-        "internlm2", from_huggingface, tensors, gguf="internlm2", read_gguf=files.from_gguf, defaults=DEFAULTS
-    ),
-)
+ARCHITECTURE = files.family("internlm2", from_huggingface, tensors, read_gguf=files.from_gguf, defaults=DEFAULTS)

@@ -110,7 +110,6 @@ JAMBA = files.family(
     "jamba",
     from_huggingface,
     tensors,
-    gguf="jamba",
     read_gguf=from_gguf,
     defaults={
         "num_key_value_heads": 8,
@@ -126,4 +125,4 @@ JAMBA = files.family(
         "mamba_expand": 2,
     },
 )
-ARCHITECTURES = (replace(JAMBA, settle=settle),)
+ARCHITECTURE = replace(JAMBA, settle=settle)

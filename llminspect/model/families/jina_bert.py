@@ -109,25 +109,23 @@ def its_tensors(config: JinaConfig) -> list[TensorSpec]:
     return tensors(config, layer, "encoder.layer", BERT_HEAD)
 
 
-ARCHITECTURES = (
-    kin(
-        "jina-bert",
-        BERT_HEAD,
-        model_types=("jina_bert",),
-        gguf_names=("jina-bert-v2",),
-        read_huggingface=from_huggingface,
-        read_gguf=from_gguf,
-        settle=settle,
-        tensors=its_tensors,
-        prefix="bert.",
-        older_spellings=tuple(
-            (f"{other}.{part}", f"{its}.{part}")
-            for other, its in (
-                (".mlp.up_gated_layer", ".mlp.gated_layers"),
-                (".mlp.down_layer", ".mlp.wo"),
-                (".layer_norm_2", ".mlp.layernorm"),
-            )
-            for part in ("weight", "bias")
-        ),
+ARCHITECTURE = kin(
+    "jina-bert",
+    BERT_HEAD,
+    model_types=("jina_bert",),
+    gguf_names=("jina-bert-v2",),
+    read_huggingface=from_huggingface,
+    read_gguf=from_gguf,
+    settle=settle,
+    tensors=its_tensors,
+    prefix="bert.",
+    older_spellings=tuple(
+        (f"{other}.{part}", f"{its}.{part}")
+        for other, its in (
+            (".mlp.up_gated_layer", ".mlp.gated_layers"),
+            (".mlp.down_layer", ".mlp.wo"),
+            (".layer_norm_2", ".mlp.layernorm"),
+        )
+        for part in ("weight", "bias")
     ),
 )

@@ -70,26 +70,24 @@ LAYER = (
     ),
 )
 
-ARCHITECTURES = (
-    kin(
-        "jina-v3",
-        ROBERTA_HEAD,
-        model_types=("jina_embeddings_v3",),
-        gguf_names=("jina-bert-v3",),
-        read_huggingface=from_huggingface,
-        read_gguf=from_gguf,
-        tensors=partial(tensors, layer=LAYER, stack="encoder.layers", head=ROBERTA_HEAD, norm="emb_ln"),
-        readout=readout_of("gelu"),
-        heads=HEADS["roberta"],
-        prefix="roberta.",
-        defaults={
-            **DEFAULTS,
-            "layer_norm_eps": 1e-5,
-            "type_vocab_size": 1,
-            "max_position_embeddings": 8194,
-            "rope_theta": 20_000.0,
-        },
-        older_spellings=((".parametrizations.weight.original", ".weight"),),
-        ignored=(*copies(ROBERTA_HEAD), Copy("*.parametrizations.weight.0.lora_?")),
-    ),
+ARCHITECTURE = kin(
+    "jina-v3",
+    ROBERTA_HEAD,
+    model_types=("jina_embeddings_v3",),
+    gguf_names=("jina-bert-v3",),
+    read_huggingface=from_huggingface,
+    read_gguf=from_gguf,
+    tensors=partial(tensors, layer=LAYER, stack="encoder.layers", head=ROBERTA_HEAD, norm="emb_ln"),
+    readout=readout_of("gelu"),
+    heads=HEADS["roberta"],
+    prefix="roberta.",
+    defaults={
+        **DEFAULTS,
+        "layer_norm_eps": 1e-5,
+        "type_vocab_size": 1,
+        "max_position_embeddings": 8194,
+        "rope_theta": 20_000.0,
+    },
+    older_spellings=((".parametrizations.weight.original", ".weight"),),
+    ignored=(*copies(ROBERTA_HEAD), Copy("*.parametrizations.weight.0.lora_?")),
 )

@@ -175,7 +175,7 @@ MIXTURE = {
     "routed_scaling_factor": 1.0,
 }
 ARCHITECTURES = (
-    files.family("lfm2", from_huggingface, tensors, gguf="lfm2", read_gguf=from_gguf, defaults=DEFAULTS),
+    files.family("lfm2", from_huggingface, tensors, read_gguf=from_gguf, defaults=DEFAULTS),
     files.family(
         "lfm2_moe",
         mixture_from_huggingface,

@@ -83,5 +83,5 @@ def renamed(name: str | tuple[str, ...] | None) -> str | None:
     return f"transformer.blocks.{index}.{NAMES[inner]}.weight"
 
 
-LLADA = files.family("llada", from_huggingface, tensors, gguf="llada", read_gguf=from_gguf, defaults=USUAL)
-ARCHITECTURES = (masking.filling(LLADA),)
+LLADA = files.family("llada", from_huggingface, tensors, read_gguf=from_gguf, defaults=USUAL)
+ARCHITECTURE = masking.filling(LLADA)

@@ -50,15 +50,13 @@ def from_huggingface(settings: Settings) -> LongformerConfig:
 GLOBAL = tuple(Copy(f"encoder.layer.*.attention.self.{part}_global.*") for part in ("query", "key", "value"))
 """Of the tokens that see all."""
 
-ARCHITECTURES = (
-    kin(
-        "longformer",
-        ROBERTA_HEAD,
-        read_huggingface=from_huggingface,
-        tensors=partial(tensors, layer=BERT_LAYER, stack="encoder.layer", head=ROBERTA_HEAD),
-        readout=readout_of("gelu"),
-        heads=HeadFiles(None, "classifier", question=None),
-        ignored=(*copies(ROBERTA_HEAD), *GLOBAL),
-        defaults={**DEFAULTS, "attention_window": 512},
-    ),
+ARCHITECTURE = kin(
+    "longformer",
+    ROBERTA_HEAD,
+    read_huggingface=from_huggingface,
+    tensors=partial(tensors, layer=BERT_LAYER, stack="encoder.layer", head=ROBERTA_HEAD),
+    readout=readout_of("gelu"),
+    heads=HeadFiles(None, "classifier", question=None),
+    ignored=(*copies(ROBERTA_HEAD), *GLOBAL),
+    defaults={**DEFAULTS, "attention_window": 512},
 )

@@ -32,17 +32,14 @@ def from_gguf(settings: files.Settings) -> files.DecoderConfig:
     )
 
 
-ARCHITECTURES = (
-    files.family(
-        "minicpm",
-        from_huggingface,
-        partial(files.plain_tensors, permuted=True),
-        gguf="minicpm",
-        read_gguf=from_gguf,
-        defaults={
-            "tie_word_embeddings": True,
-            "max_position_embeddings": 2048,
-            **dict.fromkeys(("scale_emb", "scale_depth", "dim_model_base"), 1),
-        },
-    ),
+ARCHITECTURE = files.family(
+    "minicpm",
+    from_huggingface,
+    partial(files.plain_tensors, permuted=True),
+    read_gguf=from_gguf,
+    defaults={
+        "tie_word_embeddings": True,
+        "max_position_embeddings": 2048,
+        **dict.fromkeys(("scale_emb", "scale_depth", "dim_model_base"), 1),
+    },
 )

@@ -39,24 +39,21 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return [*latent.tensors(config), *files.long_and_short_divisor_specs(config)]
 
 
-ARCHITECTURES = (
-    files.family(
-        "minicpm3",
-        from_huggingface,
-        tensors,
-        gguf="minicpm3",
-        read_gguf=from_gguf,
-        defaults={
-            "rms_norm_eps": 1e-5,
-            "tie_word_embeddings": True,
-            "max_position_embeddings": 32_768,
-            "kv_lora_rank": 256,
-            "q_lora_rank": 768,
-            "qk_nope_head_dim": 64,
-            "qk_rope_head_dim": 32,
-            "scale_emb": 12,
-            "scale_depth": 1.4,
-            "dim_model_base": 256,
-        },
-    ),
+ARCHITECTURE = files.family(
+    "minicpm3",
+    from_huggingface,
+    tensors,
+    read_gguf=from_gguf,
+    defaults={
+        "rms_norm_eps": 1e-5,
+        "tie_word_embeddings": True,
+        "max_position_embeddings": 32_768,
+        "kv_lora_rank": 256,
+        "q_lora_rank": 768,
+        "qk_nope_head_dim": 64,
+        "qk_rope_head_dim": 32,
+        "scale_emb": 12,
+        "scale_depth": 1.4,
+        "dim_model_base": 256,
+    },
 )

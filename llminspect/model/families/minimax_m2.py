@@ -56,14 +56,12 @@ DEFAULTS = {
     "rope_theta": 5_000_000.0,
     "max_position_embeddings": 196_608,
 }
-ARCHITECTURES = (
-    files.family(
-        "minimax_m2",
-        from_huggingface,
-        tensors,
-        gguf="minimax-m2",
-        read_gguf=from_gguf,
-        defaults=DEFAULTS,
-        spellings=files.in_one("block_sparse_moe", "gate.weight", "e_score_correction_bias"),
-    ),
+ARCHITECTURE = files.family(
+    "minimax_m2",
+    from_huggingface,
+    tensors,
+    gguf="minimax-m2",
+    read_gguf=from_gguf,
+    defaults=DEFAULTS,
+    spellings=files.in_one("block_sparse_moe", "gate.weight", "e_score_correction_bias"),
 )

@@ -75,6 +75,6 @@ DEFAULTS: dict[str, Any] = {
     "max_position_embeddings": 262_144,
     "pad_token_id": 11,
 }
-ARCHITECTURES = (
-    files.family("ministral3", from_huggingface, tensors, gguf="mistral3", read_gguf=from_gguf, defaults=DEFAULTS),
+ARCHITECTURE = files.family(
+    "ministral3", from_huggingface, tensors, gguf="mistral3", read_gguf=from_gguf, defaults=DEFAULTS
 )

@@ -54,4 +54,4 @@ DEFAULTS: dict[str, Any] = {
     "max_position_embeddings": 1_048_576,
     "pad_token_id": 11,
 }
-ARCHITECTURES = (files.family("mistral4", from_huggingface, tensors, defaults=DEFAULTS),)
+ARCHITECTURE = files.family("mistral4", from_huggingface, tensors, defaults=DEFAULTS)

@@ -30,4 +30,4 @@ DEFAULTS = {
     "max_position_embeddings": 131_072,
 }
 SPELLINGS = files.in_one("block_sparse_moe", "gate.weight")
-ARCHITECTURES = (files.family("mixtral", from_huggingface, tensors, defaults=DEFAULTS, spellings=SPELLINGS),)
+ARCHITECTURE = files.family("mixtral", from_huggingface, tensors, defaults=DEFAULTS, spellings=SPELLINGS)

@@ -8,20 +8,18 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from llminspect.model.families.modernbert import ARCHITECTURES as MODERNBERTS
+from llminspect.model.families.modernbert import ARCHITECTURE as MODERNBERT
 from llminspect.model.families.modernbert import from_huggingface, tensors
 
-ARCHITECTURES = (
-    replace(
-        MODERNBERTS[0],
-        name="modernbert-decoder",
-        model_types=("modernbert-decoder",),
-        gguf_names=(),
-        read_huggingface=partial(from_huggingface, causal=True),
-        read_gguf=None,
-        tensors=partial(tensors, head="lm_head"),
-        capabilities=frozenset({"generate"}),
-        requires={},
-        heads=None,
-    ),
+ARCHITECTURE = replace(
+    MODERNBERT,
+    name="modernbert-decoder",
+    model_types=("modernbert-decoder",),
+    gguf_names=(),
+    read_huggingface=partial(from_huggingface, causal=True),
+    read_gguf=None,
+    tensors=partial(tensors, head="lm_head"),
+    capabilities=frozenset({"generate"}),
+    requires={},
+    heads=None,
 )

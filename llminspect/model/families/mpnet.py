@@ -52,13 +52,11 @@ def its_tensors(config: MPNetConfig) -> list[TensorSpec]:
     return [*tensors(config, LAYER, "encoder.layer", ROBERTA_HEAD), relative]
 
 
-ARCHITECTURES = (
-    kin(
-        "mpnet",
-        ROBERTA_HEAD,
-        read_huggingface=from_huggingface,
-        tensors=its_tensors,
-        readout=readout_of("gelu"),
-        heads=HEADS["roberta"],
-    ),
+ARCHITECTURE = kin(
+    "mpnet",
+    ROBERTA_HEAD,
+    read_huggingface=from_huggingface,
+    tensors=its_tensors,
+    readout=readout_of("gelu"),
+    heads=HEADS["roberta"],
 )

@@ -94,16 +94,13 @@ def tensors(config: MptConfig) -> list[TensorSpec]:
     ]
 
 
-ARCHITECTURES = (
-    Architecture(
-        name="mpt",
-        model_types=("mpt",),
-        read_huggingface=from_huggingface,
-        tensors=tensors,
-        gguf_names=("mpt",),
-        read_gguf=from_gguf,
-        prefix="transformer.",
-        defaults={"layer_norm_epsilon": 1e-5, "max_seq_len": 2048, "tie_word_embeddings": True},
-        heads=OLDER_DECODER_HEADS,
-    ),
+ARCHITECTURE = Architecture(
+    name="mpt",
+    read_huggingface=from_huggingface,
+    tensors=tensors,
+    gguf_names=("mpt",),
+    read_gguf=from_gguf,
+    prefix="transformer.",
+    defaults={"layer_norm_epsilon": 1e-5, "max_seq_len": 2048, "tie_word_embeddings": True},
+    heads=OLDER_DECODER_HEADS,
 )

@@ -41,11 +41,9 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.around_layers(config, [*attention, *files.ungated_specs(config, "fc1", "fc2")], final=())
 
 
-ARCHITECTURES = (
-    files.family(
-        "nanochat",
-        from_huggingface,
-        tensors,
-        defaults={"hidden_act": "relu2", "final_logit_softcapping": 15.0, "max_position_embeddings": 2048},
-    ),
+ARCHITECTURE = files.family(
+    "nanochat",
+    from_huggingface,
+    tensors,
+    defaults={"hidden_act": "relu2", "final_logit_softcapping": 15.0, "max_position_embeddings": 2048},
 )

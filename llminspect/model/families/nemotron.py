@@ -44,6 +44,4 @@ DEFAULTS = {
     "partial_rotary_factor": 0.5,
     "max_position_embeddings": 4096,
 }
-ARCHITECTURES = (
-    files.family("nemotron", from_huggingface, tensors, gguf="nemotron", read_gguf=from_gguf, defaults=DEFAULTS),
-)
+ARCHITECTURE = files.family("nemotron", from_huggingface, tensors, read_gguf=from_gguf, defaults=DEFAULTS)

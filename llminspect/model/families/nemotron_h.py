@@ -240,4 +240,4 @@ NEMOTRON_H = files.family(
         "norm_topk_prob": True,
     },
 )
-ARCHITECTURES = (replace(NEMOTRON_H, fronts=("backbone.",), settle=settle),)
+ARCHITECTURE = replace(NEMOTRON_H, fronts=("backbone.",), settle=settle)

@@ -69,16 +69,13 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     ]
 
 
-ARCHITECTURES = (
-    Architecture(
-        name="neobert",
-        model_types=("neobert",),
-        read_huggingface=from_huggingface,
-        tensors=tensors,
-        capabilities=frozenset({"encode", "fill"}),
-        requires={"fill": "unembedding.weight"},
-        prefix="model.",
-        heads=HeadFiles("classifier", None, ("labels.dense", "dense", "tanh"), question=None),
-        defaults={"norm_eps": 1e-6, "max_length": 1024},
-    ),
+ARCHITECTURE = Architecture(
+    name="neobert",
+    read_huggingface=from_huggingface,
+    tensors=tensors,
+    capabilities=frozenset({"encode", "fill"}),
+    requires={"fill": "unembedding.weight"},
+    prefix="model.",
+    heads=HeadFiles("classifier", None, ("labels.dense", "dense", "tanh"), question=None),
+    defaults={"norm_eps": 1e-6, "max_length": 1024},
 )

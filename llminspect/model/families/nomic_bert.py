@@ -182,26 +182,24 @@ def its_tensors(config: NomicConfig) -> list[TensorSpec]:
     ]
 
 
-ARCHITECTURES = (
-    kin(
-        "nomic-bert",
-        HEAD,
-        model_types=("nomic_bert",),
-        gguf_names=("nomic-bert", "nomic-bert-moe"),
-        read_huggingface=from_huggingface,
-        read_gguf=from_gguf,
-        tensors=its_tensors,
-        prefix="nomic_bert.",
-        fronts=("bert.",),
-        defaults={
-            "hidden_act": "silu",
-            "layer_norm_eps": 1e-12,
-            "layer_norm_epsilon": 1e-12,
-            "rope_theta": 1000.0,
-            "rotary_emb_base": 1000.0,
-            "type_vocab_size": 2,
-            "max_position_embeddings": 2048,
-            "tie_word_embeddings": True,
-        },
-    ),
+ARCHITECTURE = kin(
+    "nomic-bert",
+    HEAD,
+    model_types=("nomic_bert",),
+    gguf_names=("nomic-bert", "nomic-bert-moe"),
+    read_huggingface=from_huggingface,
+    read_gguf=from_gguf,
+    tensors=its_tensors,
+    prefix="nomic_bert.",
+    fronts=("bert.",),
+    defaults={
+        "hidden_act": "silu",
+        "layer_norm_eps": 1e-12,
+        "layer_norm_epsilon": 1e-12,
+        "rope_theta": 1000.0,
+        "rotary_emb_base": 1000.0,
+        "type_vocab_size": 2,
+        "max_position_embeddings": 2048,
+        "tie_word_embeddings": True,
+    },
 )

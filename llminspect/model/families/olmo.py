@@ -119,13 +119,11 @@ FLEXIBLE = {
     "pad_token_id": 100_277,
 }
 ARCHITECTURES = (
-    files.family("olmo", first_from_huggingface, first_tensors, gguf="olmo", read_gguf=first_from_gguf, defaults=FIRST),
-    files.family("olmo2", second_from_huggingface, tensors, gguf="olmo2", read_gguf=later_from_gguf, defaults=SECOND),
+    files.family("olmo", first_from_huggingface, first_tensors, read_gguf=first_from_gguf, defaults=FIRST),
+    files.family("olmo2", second_from_huggingface, tensors, read_gguf=later_from_gguf, defaults=SECOND),
     files.family(
         "olmo3", third_from_huggingface, tensors, defaults=SECOND | {"rope_theta": 500_000.0, "sliding_window": 4096}
     ),
-    files.family(
-        "olmoe", mixture_from_huggingface, mixture_tensors, gguf="olmoe", read_gguf=mixture_from_gguf, defaults=OLMOE
-    ),
+    files.family("olmoe", mixture_from_huggingface, mixture_tensors, read_gguf=mixture_from_gguf, defaults=OLMOE),
     files.family("flex_olmo", mixture_from_huggingface, flexible_tensors, defaults=FLEXIBLE),
 )

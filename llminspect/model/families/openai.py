@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.model.config import read_sizes
 from llminspect.model.copies import Copy, causal_rule, row_numbers
-from llminspect.model.families.gpt2 import ARCHITECTURES as GPT2S
+from llminspect.model.families.gpt2 import ARCHITECTURE as GPT2
 from llminspect.model.families.gpt2 import KEYS, LAYER, GPT2Config
 from llminspect.model.heads import HeadFiles
 from llminspect.model.spec import TensorSpec, for_layers
@@ -18,7 +18,6 @@ from llminspect.model.spec import TensorSpec, for_layers
 if TYPE_CHECKING:
     from llminspect.model.settings import Settings
 
-GPT2 = GPT2S[0]
 FUNCTIONS = {"relu": "relu", "silu": "silu", "swish": "silu", "gelu": "gelu_tanh"}
 NORMS = {"attention.norm": "middle.norm", "feedforward.norm": "output.norm"}
 
@@ -54,17 +53,15 @@ def tensors(config: GPT2Config) -> list[TensorSpec]:
     ]
 
 
-ARCHITECTURES = (
-    replace(
-        GPT2,
-        name="openai-gpt",
-        model_types=("openai-gpt",),
-        read_huggingface=from_huggingface,
-        tensors=tensors,
-        gguf_names=(),
-        read_gguf=None,
-        heads=HeadFiles("score", None, sequence_bias=False, question=None),
-        defaults={"afn": "gelu", "layer_norm_epsilon": 1e-5, "n_positions": 512, "tie_word_embeddings": True},
-        ignored=(Copy("h.*.attn.bias", agrees=causal_rule), Copy("position_ids", agrees=row_numbers)),
-    ),
+ARCHITECTURE = replace(
+    GPT2,
+    name="openai-gpt",
+    model_types=("openai-gpt",),
+    read_huggingface=from_huggingface,
+    tensors=tensors,
+    gguf_names=(),
+    read_gguf=None,
+    heads=HeadFiles("score", None, sequence_bias=False, question=None),
+    defaults={"afn": "gelu", "layer_norm_epsilon": 1e-5, "n_positions": 512, "tie_word_embeddings": True},
+    ignored=(Copy("h.*.attn.bias", agrees=causal_rule), Copy("position_ids", agrees=row_numbers)),
 )

@@ -94,20 +94,17 @@ def tensors(config: OptConfig) -> list[TensorSpec]:
     ]
 
 
-ARCHITECTURES = (
-    Architecture(
-        name="opt",
-        model_types=("opt",),
-        read_huggingface=from_huggingface,
-        tensors=tensors,
-        prefix="model.",
-        defaults={
-            "activation_function": "relu",
-            "do_layer_norm_before": True,
-            "enable_bias": True,
-            "max_position_embeddings": 2048,
-            "tie_word_embeddings": True,
-        },
-        heads=OLDER_DECODER_HEADS,
-    ),
+ARCHITECTURE = Architecture(
+    name="opt",
+    read_huggingface=from_huggingface,
+    tensors=tensors,
+    prefix="model.",
+    defaults={
+        "activation_function": "relu",
+        "do_layer_norm_before": True,
+        "enable_bias": True,
+        "max_position_embeddings": 2048,
+        "tie_word_embeddings": True,
+    },
+    heads=OLDER_DECODER_HEADS,
 )

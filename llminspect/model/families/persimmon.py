@@ -48,4 +48,4 @@ DEFAULTS = {
     "partial_rotary_factor": 0.5,
     "max_position_embeddings": 16384,
 }
-ARCHITECTURES = (files.family("persimmon", from_huggingface, tensors, defaults=DEFAULTS),)
+ARCHITECTURE = files.family("persimmon", from_huggingface, tensors, defaults=DEFAULTS)

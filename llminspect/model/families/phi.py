@@ -56,4 +56,4 @@ DEFAULTS = {
     "partial_rotary_factor": 0.5,
     "max_position_embeddings": 2048,
 }
-ARCHITECTURES = (files.family("phi", from_huggingface, tensors, gguf="phi2", read_gguf=from_gguf, defaults=DEFAULTS),)
+ARCHITECTURE = files.family("phi", from_huggingface, tensors, gguf="phi2", read_gguf=from_gguf, defaults=DEFAULTS)

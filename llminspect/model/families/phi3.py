@@ -49,19 +49,16 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return [*files.around_layers(config, LAYER), *files.long_and_short_divisor_specs(config)]
 
 
-ARCHITECTURES = (
-    files.family(
-        "phi3",
-        from_huggingface,
-        tensors,
-        gguf="phi3",
-        read_gguf=from_gguf,
-        defaults={
-            "rms_norm_eps": 1e-5,
-            "partial_rotary_factor": 1.0,
-            "max_position_embeddings": 4096,
-            "original_max_position_embeddings": 4096,
-            "pad_token_id": 32_000,
-        },
-    ),
+ARCHITECTURE = files.family(
+    "phi3",
+    from_huggingface,
+    tensors,
+    read_gguf=from_gguf,
+    defaults={
+        "rms_norm_eps": 1e-5,
+        "partial_rotary_factor": 1.0,
+        "max_position_embeddings": 4096,
+        "original_max_position_embeddings": 4096,
+        "pad_token_id": 32_000,
+    },
 )

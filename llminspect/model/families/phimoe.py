@@ -77,14 +77,11 @@ DEFAULTS: dict[str, Any] = {
     "rope_theta": 1_000_000.0,
     "max_position_embeddings": 131_072,
 }
-ARCHITECTURES = (
-    files.family(
-        "phimoe",
-        from_huggingface,
-        tensors,
-        gguf="phimoe",
-        read_gguf=from_gguf,
-        defaults=DEFAULTS,
-        spellings=(*files.in_one("block_sparse_moe"), (".mlp.router.weight", ".block_sparse_moe.gate.weight")),
-    ),
+ARCHITECTURE = files.family(
+    "phimoe",
+    from_huggingface,
+    tensors,
+    read_gguf=from_gguf,
+    defaults=DEFAULTS,
+    spellings=(*files.in_one("block_sparse_moe"), (".mlp.router.weight", ".block_sparse_moe.gate.weight")),
 )

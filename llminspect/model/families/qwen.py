@@ -217,20 +217,9 @@ VISION3 = {
 }
 DENSE = {"num_key_value_heads": 32, "max_window_layers": 28, "max_position_embeddings": 32_768}
 ARCHITECTURES = (
+    files.family("qwen2", qwen2_from_huggingface, read_gguf=qwen2_from_gguf, defaults=DENSE),
     files.family(
-        "qwen2",
-        qwen2_from_huggingface,
-        gguf="qwen2",
-        read_gguf=qwen2_from_gguf,
-        defaults=DENSE,
-    ),
-    files.family(
-        "qwen3",
-        qwen3_from_huggingface,
-        qwen3_tensors,
-        gguf="qwen3",
-        read_gguf=qwen3_from_gguf,
-        defaults={"head_dim": 128, **DENSE},
+        "qwen3", qwen3_from_huggingface, qwen3_tensors, read_gguf=qwen3_from_gguf, defaults={"head_dim": 128, **DENSE}
     ),
     files.family(
         "qwen2_vl_text", vision2_from_huggingface, gguf="qwen2vl", read_gguf=vision2_from_gguf, defaults=VISION

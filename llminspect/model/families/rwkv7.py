@@ -178,16 +178,13 @@ DEFAULTS: dict[str, Any] = {
     "norm_eps": 1e-5,
     "vocab_size": 32_000,
 }
-ARCHITECTURES = (
-    Architecture(
-        name="rwkv7",
-        model_types=("rwkv7",),
-        read_huggingface=from_huggingface,
-        tensors=tensors,
-        gguf_names=("rwkv7",),
-        read_gguf=from_gguf,
-        prefix="model.",
-        ignored=UNUSED,
-        defaults=DEFAULTS,
-    ),
+ARCHITECTURE = Architecture(
+    name="rwkv7",
+    read_huggingface=from_huggingface,
+    tensors=tensors,
+    gguf_names=("rwkv7",),
+    read_gguf=from_gguf,
+    prefix="model.",
+    ignored=UNUSED,
+    defaults=DEFAULTS,
 )

@@ -26,6 +26,4 @@ DEFAULTS = {
     "max_position_embeddings": 524_288,
     "pad_token_id": 1,
 }
-ARCHITECTURES = (
-    files.family("seed_oss", from_huggingface, tensors, gguf="seed_oss", read_gguf=files.from_gguf, defaults=DEFAULTS),
-)
+ARCHITECTURE = files.family("seed_oss", from_huggingface, tensors, read_gguf=files.from_gguf, defaults=DEFAULTS)

@@ -40,13 +40,6 @@ DEFAULTS = {
     "max_position_embeddings": 32_768,
     "pad_token_id": 128_004,
 }
-ARCHITECTURES = (
-    files.family(
-        "smollm3",
-        from_huggingface,
-        partial(files.plain_tensors, permuted=True),
-        gguf="smollm3",
-        read_gguf=from_gguf,
-        defaults=DEFAULTS,
-    ),
+ARCHITECTURE = files.family(
+    "smollm3", from_huggingface, partial(files.plain_tensors, permuted=True), read_gguf=from_gguf, defaults=DEFAULTS
 )

@@ -70,21 +70,19 @@ def its_tensors(config: SqueezeBertConfig) -> list[TensorSpec]:
     return tensors(config, layer, "encoder.layers", BERT_HEAD)
 
 
-ARCHITECTURES = (
-    kin(
-        "squeezebert",
-        BERT_HEAD,
-        read_huggingface=from_huggingface,
-        tensors=its_tensors,
-        prefix="transformer.",
-        defaults={
-            "hidden_act": "gelu",
-            "layer_norm_eps": 1e-12,
-            "max_position_embeddings": 512,
-            "type_vocab_size": 2,
-            "tie_word_embeddings": True,
-            "embedding_size": 768,
-            **{key: 1 if key == "post_attention_groups" else 4 for key in GROUPS.values()},
-        },
-    ),
+ARCHITECTURE = kin(
+    "squeezebert",
+    BERT_HEAD,
+    read_huggingface=from_huggingface,
+    tensors=its_tensors,
+    prefix="transformer.",
+    defaults={
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-12,
+        "max_position_embeddings": 512,
+        "type_vocab_size": 2,
+        "tie_word_embeddings": True,
+        "embedding_size": 768,
+        **{key: 1 if key == "post_attention_groups" else 4 for key in GROUPS.values()},
+    },
 )

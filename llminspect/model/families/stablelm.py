@@ -54,6 +54,4 @@ DEFAULTS = {
     "partial_rotary_factor": 0.25,
     "max_position_embeddings": 4096,
 }
-ARCHITECTURES = (
-    files.family("stablelm", from_huggingface, tensors, gguf="stablelm", read_gguf=from_gguf, defaults=DEFAULTS),
-)
+ARCHITECTURE = files.family("stablelm", from_huggingface, tensors, read_gguf=from_gguf, defaults=DEFAULTS)

@@ -36,6 +36,4 @@ DEFAULTS = {
     "tie_word_embeddings": True,
     "max_position_embeddings": 4096,
 }
-ARCHITECTURES = (
-    files.family("starcoder2", from_huggingface, tensors, gguf="starcoder2", read_gguf=from_gguf, defaults=DEFAULTS),
-)
+ARCHITECTURE = files.family("starcoder2", from_huggingface, tensors, read_gguf=from_gguf, defaults=DEFAULTS)

@@ -239,38 +239,36 @@ def readout(params: Params, config: T5Config, stream_TD: Array, tap: Tap) -> Arr
     return tap("final.logits", logits(hidden_TD, output_matrix(params, config)))
 
 
-ARCHITECTURES = (
-    Architecture(
-        name="t5",
-        model_types=("t5", "mt5", "umt5"),
-        gguf_names=("t5", "t5encoder"),
-        read_huggingface=from_huggingface,
-        read_gguf=from_gguf,
-        settle=settle,
-        tensors=tensors,
-        readout=readout,
-        encode_source=encode_source,
-        capabilities=frozenset({"generate", "source"}),
-        requires={"source": "layers.0.cross_attention.query.weight"},
-        prefix="transformer.",
-        heads=HeadFiles(
-            "classification_head.out_proj",
-            "classifier",
-            ("labels.dense", "classification_head.dense", "tanh"),
-            end_id=1,
-        ),
-        defaults={
-            "layer_norm_epsilon": 1e-6,
-            "relative_attention_num_buckets": 32,
-            "relative_attention_max_distance": 128,
-            "tie_word_embeddings": True,
-            "pad_token_id": 0,
-        },
-        ignored=(
-            Copy("*coder.embed_tokens.weight", of="embedding.weight"),
-            # No version of the model has used this table.
-            Copy("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"),
-            Copy("dec.blk.0.cross_attn_rel_b.weight"),
-        ),
+ARCHITECTURE = Architecture(
+    name="t5",
+    model_types=("t5", "mt5", "umt5"),
+    gguf_names=("t5", "t5encoder"),
+    read_huggingface=from_huggingface,
+    read_gguf=from_gguf,
+    settle=settle,
+    tensors=tensors,
+    readout=readout,
+    encode_source=encode_source,
+    capabilities=frozenset({"generate", "source"}),
+    requires={"source": "layers.0.cross_attention.query.weight"},
+    prefix="transformer.",
+    heads=HeadFiles(
+        "classification_head.out_proj",
+        "classifier",
+        ("labels.dense", "classification_head.dense", "tanh"),
+        end_id=1,
+    ),
+    defaults={
+        "layer_norm_epsilon": 1e-6,
+        "relative_attention_num_buckets": 32,
+        "relative_attention_max_distance": 128,
+        "tie_word_embeddings": True,
+        "pad_token_id": 0,
+    },
+    ignored=(
+        Copy("*coder.embed_tokens.weight", of="embedding.weight"),
+        # No version of the model has used this table.
+        Copy("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"),
+        Copy("dec.blk.0.cross_attn_rel_b.weight"),
     ),
 )

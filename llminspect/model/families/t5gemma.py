@@ -90,15 +90,12 @@ def norms(step: str, name: str) -> tuple[tuple[str, str, str, None], ...]:
 
 STEPS = (("attention", "self_attn"), ("feedforward", "feedforward"))
 PARTS = {"query": "HE D", "key": "KE D", "value": "KE D", "output": "D HE"}
-ARCHITECTURES = (
-    Architecture(
-        name="t5gemma",
-        model_types=("t5gemma",),
-        read_huggingface=from_huggingface,
-        tensors=tensors,
-        encode_source=encode_source,
-        capabilities=frozenset({"generate", "source"}),
-        prefix="model.",
-        defaults={"tie_word_embeddings": True},
-    ),
+ARCHITECTURE = Architecture(
+    name="t5gemma",
+    read_huggingface=from_huggingface,
+    tensors=tensors,
+    encode_source=encode_source,
+    capabilities=frozenset({"generate", "source"}),
+    prefix="model.",
+    defaults={"tie_word_embeddings": True},
 )

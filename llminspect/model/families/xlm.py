@@ -82,24 +82,22 @@ def tensors(config: XlmConfig) -> list[TensorSpec]:
 SPAN = OutputHead("question answering", ("start", "end"), "single_label_classification", HeadFiles(None, None))
 """(Their other head for it searches with beams: it is refused by its name.)"""
 
-ARCHITECTURES = (
-    Architecture(
-        name="xlm",
-        model_types=("xlm", "flaubert"),
-        read_huggingface=from_huggingface,
-        tensors=tensors,
-        capabilities=frozenset({"encode", "fill"}),
-        requires={"fill": "unembedding.bias"},
-        prefix="transformer.",
-        heads=HeadFiles(
-            *("sequence_summary.summary", "classifier"),
-            question=None,
-            summary=True,
-            choice=("labels.dense", "sequence_summary.summary", "linear"),
-            between="logits_proj",
-            special=(("ForQuestionAnsweringSimple", SPAN),),
-        ),
-        defaults={"layer_norm_eps": 1e-12, "max_position_embeddings": 512, "tie_word_embeddings": True},
-        ignored=(Copy("position_ids", agrees=row_numbers), Copy("lang_embeddings.weight")),
+ARCHITECTURE = Architecture(
+    name="xlm",
+    model_types=("xlm", "flaubert"),
+    read_huggingface=from_huggingface,
+    tensors=tensors,
+    capabilities=frozenset({"encode", "fill"}),
+    requires={"fill": "unembedding.bias"},
+    prefix="transformer.",
+    heads=HeadFiles(
+        *("sequence_summary.summary", "classifier"),
+        question=None,
+        summary=True,
+        choice=("labels.dense", "sequence_summary.summary", "linear"),
+        between="logits_proj",
+        special=(("ForQuestionAnsweringSimple", SPAN),),
     ),
+    defaults={"layer_norm_eps": 1e-12, "max_position_embeddings": 512, "tie_word_embeddings": True},
+    ignored=(Copy("position_ids", agrees=row_numbers), Copy("lang_embeddings.weight")),
 )

@@ -15,19 +15,17 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return files.interleaved(found) if settings.flag("rope_interleave", True) else found
 
 
-ARCHITECTURES = (
-    files.family(
-        "youtu",
-        from_huggingface,
-        latent.tensors,
-        defaults={
-            "tie_word_embeddings": True,
-            "max_position_embeddings": 131_072,
-            "kv_lora_rank": 512,
-            "q_lora_rank": 1536,
-            "qk_nope_head_dim": 128,
-            "qk_rope_head_dim": 64,
-            "v_head_dim": 128,
-        },
-    ),
+ARCHITECTURE = files.family(
+    "youtu",
+    from_huggingface,
+    latent.tensors,
+    defaults={
+        "tie_word_embeddings": True,
+        "max_position_embeddings": 131_072,
+        "kv_lora_rank": 512,
+        "q_lora_rank": 1536,
+        "qk_nope_head_dim": 128,
+        "qk_rope_head_dim": 64,
+        "v_head_dim": 128,
+    },
 )
