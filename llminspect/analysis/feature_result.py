@@ -73,6 +73,8 @@ class FeaturesResult(Result):
     tokens: Tokens | None = None
     features: list[ActiveFeature] | None = None
     """Of each token those with the highest activations."""
+    positions: list[int] | None = None
+    """With --position: the tokens that `features` and `active` are of; else of all."""
     active: list[int] | None = None
     """How many features are on at each token."""
     explained_variance: float | None = None

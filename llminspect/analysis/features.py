@@ -20,6 +20,7 @@ from llminspect.analysis.result import token_documents
 from llminspect.analysis.vocabulary_words import Words
 from llminspect.arguments.features import FeatureEdits, FeaturesOptions, parse_features
 from llminspect.arguments.option import usual_of
+from llminspect.arguments.ranges import parse_choice
 from llminspect.core.dictionary import activations_of, decode, explained_variance, some_at_a_time
 from llminspect.errors import UsageError
 
@@ -54,6 +55,8 @@ def features(
         raise UsageError("--corpus shows where single features fire", "name them: --feature 5")
     if changes and prompt is None:
         raise UsageError("a change shows in what follows a text", "give a text")
+    if options.position is not None and prompt is None:
+        raise UsageError("--position is of a text", "give one")
     folded, left_out = feature_notes(model, opened)
     seen: dict[str, Any] = {}
     kept = None
@@ -75,27 +78,42 @@ def _of_text(
     """The features of each token, and how well they rebuild the vectors."""
     made, place = opened.made, opened.place
     read_TD = place.vectors(model, kept[place.read])
+    tokens = {"text": prompt.text, "tokens": token_documents(prompt.tokens)}
+    positions = parse_choice(options.position, "position", len(read_TD))
+    if positions is not None:
+        parts = [row_F for _, rows_tF in some_at_a_time(made, read_TD[positions]) for row_F in rows_tF]
+        best = [_highest(row_F, options.top) for row_F in parts]
+        active = [int(np.count_nonzero(row_F)) for row_F in parts]
+        on = _on(model, opened, words, dict(zip(positions, best, strict=True)), options.top)
+        return {**tokens, "features": on, "positions": positions, "active": active}
     target_TO = place.targets(kept[place.write])
     rebuilt_TO, active, best = np.empty_like(target_TO), [], []
     for part, activation_tF in some_at_a_time(made, read_TD):
         rebuilt_TO[part] = decode(made, activation_tF, read_TD[part])
         active += np.count_nonzero(activation_tF, axis=1).tolist()
         best += [_highest(row_F, options.top) for row_F in activation_tF]
-    written = _writes(model, opened, words, sorted({index for row in best for index, _ in row}), options.top)
-    on = [
-        ActiveFeature(index, token, activation, written[index])
-        for token, row in enumerate(best)
-        for index, activation in row
-    ]
+    on = _on(model, opened, words, dict(enumerate(best)), options.top)
     text = [index for index, token in enumerate(prompt.tokens) if token.start is not None]
     text = text or list(range(len(prompt.tokens)))
     return {
-        "text": prompt.text, "tokens": token_documents(prompt.tokens), "features": on, "active": active,
+        **tokens, "features": on, "active": active,
         "explained_variance": _finite(explained_variance(target_TO[text], rebuilt_TO[text])),
         "explained_variance_without_first": _finite(explained_variance(target_TO[text[1:]], rebuilt_TO[text[1:]]))
         if len(text) > 2 else None,
         "loss": loss_recovered(model, place, prompt.ids, kept[place.write], rebuilt_TO),
     }  # fmt: skip
+
+
+def _on(
+    model: Model, opened: OpenDictionary, words: Words, best: dict[int, list[tuple[int, float]]], count: int
+) -> list[ActiveFeature]:
+    """The features that are on at each token, with what each writes."""
+    written = _writes(model, opened, words, sorted({index for row in best.values() for index, _ in row}), count)
+    return [
+        ActiveFeature(index, token, activation, written[index])
+        for token, row in best.items()
+        for index, activation in row
+    ]
 
 
 def _highest(activation_F: Array, count: int) -> list[tuple[int, float]]:

@@ -18,6 +18,12 @@ class ExploreOptions:
 
     text: str | None = argument(metavar="[TEXT]", help="The text to begin with.", show_default=False)
     chat: bool = option(False, help="Read TEXT as a user's message in the model's template.")
+    features: str | None = option(
+        metavar="PATH", help="A sparse dictionary, as the command features reads: what is on at a token is a pane."
+    )
+    features_at: str | None = option(
+        metavar="HOOK", help="Where it reads, if its files do not say: blocks.20.hook_resid_post."
+    )
     session: Path | None = option(
         metavar="FILE.json", help="Go on with what was done there, and keep there what is done now."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal, Protocol, get_args
 
 from llminspect.arguments.option import Texts, argument, each, option
-from llminspect.arguments.ranges import check_exists, is_index, shortened
+from llminspect.arguments.ranges import Choice, check_exists, is_index, shortened
 from llminspect.arguments.words import parse_factor
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
@@ -29,6 +29,9 @@ class FeaturesOptions:
         SHOWN, min=1, max=1000, metavar="N", help="How many features for each token, and tokens in each list."
     )
     feature: Texts | None = option(metavar="N", help="These features by themselves: 5, or 5,7; repeatable.")
+    position: Choice | None = option(
+        metavar="0,3-5", help="Only what is on at these tokens, and not how well all of them are rebuilt."
+    )
     at: str | None = option(
         metavar="HOOK", help="Where the dictionary reads, if its files do not say: blocks.20.hook_resid_post."
     )

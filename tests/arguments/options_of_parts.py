@@ -5,8 +5,8 @@ from __future__ import annotations
 OVER = {"corpus": "--corpus CORPUSFILE", "most": "--most 20", "length": "--length 4"}
 FEATURES = {
     **OVER, "top": "--top 2", "feature": "--feature 1", "at": "--at blocks.0.hook_resid_pre", "words": "--no-words",
-    "examples": "--examples 1", "ablate": "--ablate feature.2", "scale": "--scale feature.2*3",
-    "steer": "--steer feature.2*5",
+    "examples": "--examples 1", "position": "--position 1", "ablate": "--ablate feature.2",
+    "scale": "--scale feature.2*3", "steer": "--steer feature.2*5",
 }  # fmt: skip
 CIRCUIT = {
     "ids": "--ids", "special": "--no-special", "versus": "--versus #6", "keep": "--keep 0.3", "steps": "--steps 1",

@@ -132,7 +132,12 @@ OPTIONS: dict[str, dict[str, str]] = {
     "generate": {**GENERATE, **EXPERIMENTS, **PATCH},
     "diff": DIFF,
     "walk": {"paused": "--pause", "interactive": "--interactive"},
-    "explore": {"chat": "--chat", "session": "--session TEXTFILE"},
+    "explore": {
+        "chat": "--chat",
+        "features": "--features DICTIONARYFOLDER",
+        "features_at": "--features-at blocks.0.hook_resid_pre",
+        "session": "--session TEXTFILE",
+    },
     "head": {**OVER, "token": "--token b", "distance": "--distance 2", "top": "--top 2", "words": "--no-words"},
     "neuron": {**OVER, "top": "--top 2", "words": "--no-words", "examples": "--examples 1", "lowest": "--lowest"},
     "features": FEATURES,

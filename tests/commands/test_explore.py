@@ -260,7 +260,7 @@ def test_undoing_all_events_leads_back_to_the_start(smollm2: Model) -> None:
     while session.undo():
         pass
     assert session.state == ExploreState(TEXT) and session.events == []
-    assert {event["do"] for event in CHANGED} < ACTIONS.keys() and len(PANES) == 6
+    assert {event["do"] for event in CHANGED} < ACTIONS.keys() and len(PANES) == 7
 
 
 def test_the_turns_of_a_chat_are_told_by_their_ends_and_nothing_is_lost(smollm2: Model) -> None:

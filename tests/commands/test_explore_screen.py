@@ -172,7 +172,7 @@ def test_the_mouse_points_at_tokens_panes_heads_and_candidates() -> None:
 
 def test_hostile_text_reaches_the_terminal_harmless() -> None:
     async def act(pilot: Any) -> None:
-        for number in range(1, 7):
+        for number in range(1, 8):
             await press(pilot, str(number))
             shown = seen(pilot)
             assert "\x1b" not in shown and "\u202e" not in shown and shown.splitlines()[0].endswith("[red]x")

@@ -16,6 +16,7 @@ from llminspect.arguments.experiments import (
     parse_place,
     parse_steered,
 )
+from llminspect.arguments.features import FEATURE_KINDS, names_feature, parse_feature_edit
 from llminspect.arguments.ranges import shortened
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.words import parse_direction, parse_factor
@@ -65,8 +66,24 @@ def check_length(model: Model, state: ExploreState) -> None:
     )
 
 
-def check_change(model: Model, kind: str, value: str) -> None:
+def check_dictionary(model: Model, state: ExploreState) -> int:
+    """How many features the dictionary has, if there is one. Raises UserError for one that is none, or does not fit."""
+    if state.features is None:
+        if state.features_at is not None:
+            raise UsageError("--features-at has no effect without --features", "give --features as well")
+        return 0
+    from llminspect.analysis.opened_dictionary import open_dictionary
+
+    return open_dictionary(model, state.features, state.features_at).made.features
+
+
+def check_change(model: Model, state: ExploreState, kind: str, value: str) -> None:
     """Raise UsageError for a change to what is not there, before anything is computed."""
+    if names_feature(value) and kind in FEATURE_KINDS:
+        if state.features is None:
+            raise UsageError("there is no dictionary of features", "explore --features PATH opens one")
+        parse_feature_edit(kind, value, check_dictionary(model, state))
+        return
     if kind == "steer":
         if parse_saved(value) is None and parse_neuron_steering(model, value) is None:
             parse_steered(model, parse_direction(value)[2])
@@ -90,9 +107,10 @@ def answer(
     would."""
     if one.command == "head":
         return _head(model, one, progress)
-    return {"generate": _generate, "forward": _forward, "attend": _attend, "tokenize": _tokenize}[one.command](
-        model, one, prompt, state
-    )
+    answers = {
+        "generate": _generate, "forward": _forward, "attend": _attend, "tokenize": _tokenize, "features": _features,
+    }  # fmt: skip
+    return answers[one.command](model, one, prompt, state)
 
 
 def _second_ids(model: Model, options: PatchOptions, state: ExploreState) -> list[int] | None:
@@ -142,6 +160,17 @@ def _head(model: Model, one: PaneQuestion, progress: Callable[[int, int], object
     options = dict(one.options)
     corpus = CorpusOptions(Path(options["corpus"]), options["most"]) if "corpus" in options else CorpusOptions()
     return head(model, HeadOptions(one.name), corpus, progress)
+
+
+def _features(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreState) -> Result:
+    from llminspect.analysis.features import features
+    from llminspect.analysis.opened_dictionary import open_dictionary
+    from llminspect.arguments.features import FeatureEdits, FeaturesOptions
+    from llminspect.arguments.parts import CorpusOptions
+
+    (options,) = groups_of(one, FeaturesOptions)
+    opened = open_dictionary(model, one.name, options.at)
+    return features(model, opened, options, FeatureEdits(), CorpusOptions(), prompt)
 
 
 @lru_cache(maxsize=8)  # The text changes with each key, they do not.

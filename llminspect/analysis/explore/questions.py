@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.neuron_shares import neuron_fault
+from llminspect.arguments.features import names_feature
 from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ NEURONS = 8
 """Those that are shown that write to the target."""
 MOST_READ = 2048
 """Tokens of a corpus that a head's habits are measured on: a few seconds, not a minute."""
+FEATURES = 20
+"""Those that are listed that are on at a token."""
 ALTERNATIVES = 11
 """Beside the most probable token, so that twelve are shown."""
 
@@ -35,7 +38,11 @@ class PaneQuestion:
     command: str
     options: tuple[tuple[str, Any], ...] = ()
     name: str | None = None
-    """What stands in the text's place: the head of `head`."""
+    """What stands in the text's place, the head of `head`, or before it, the dictionary of `features`."""
+
+    @property
+    def reads_text(self) -> bool:
+        return self.command != "head"
 
 
 def question(command: str, *, name: str | None = None, **options: Any) -> PaneQuestion:
@@ -55,7 +62,8 @@ def place(state: ExploreState, tokens: int) -> tuple[int, int | None]:
 def questions(model: Model, state: ExploreState, tokens: int, pane: Pane | None = None) -> list[PaneQuestion]:
     """What a pane asks, with the text of so many tokens; without `pane` the one that is open."""
     makers = {
-        "next": _next, "tokens": _tokens, "heads": _heads, "head": _head, "lens": _lens, "changes": _changes
+        "next": _next, "tokens": _tokens, "heads": _heads, "head": _head, "lens": _lens, "changes": _changes,
+        "features": _features,
     }  # fmt: skip
     return makers[pane or state.pane](model, state, tokens)
 
@@ -63,8 +71,12 @@ def questions(model: Model, state: ExploreState, tokens: int, pane: Pane | None 
 def experiments(state: ExploreState, only: int | None = None) -> dict[str, Any]:
     """The options of the changes, or of one of them."""
     chosen = state.changes if only is None else state.changes[only : only + 1]
-    found = {kind: tuple(each.value for each in chosen if each.kind == kind) for kind in ("ablate", "scale", "steer")}
+    found: dict[str, Any] = {
+        kind: tuple(each.value for each in chosen if each.kind == kind) for kind in ("ablate", "scale", "steer")
+    }
     into = tuple(each.value for each in chosen if each.kind == "patch")
+    if any(names_feature(each.value) for each in chosen):
+        found |= {"features": state.features, "features_at": state.features_at}
     return {**found, "into": into, "patch": state.second if into else None}
 
 
@@ -138,6 +150,13 @@ def _changes(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestio
     return [question("forward", **look, **options) for options in every]
 
 
+def _features(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:
+    if state.features is None:
+        return []
+    at: dict[str, Any] = {"position": str(place(state, tokens)[0]), "top": FEATURES, "at": state.features_at}
+    return [question("features", name=state.features, **at), *_changes(model, state, tokens)[:1]]
+
+
 def groups_of(one: PaneQuestion, *kinds: Any) -> list[Any]:
     """The options as the dataclasses of the command, each with those that are its own."""
     values = dict(one.options)
@@ -149,7 +168,7 @@ def groups_of(one: PaneQuestion, *kinds: Any) -> list[Any]:
 def command_line(one: PaneQuestion, prompt: Prompt, state: ExploreState, model: str) -> str:
     """What the shell would be given for the same numbers."""
     words = ["llminspect", one.command, *([] if one.name is None else [one.name])]
-    given = [] if one.name is not None else _input(prompt, state)
+    given = _input(prompt, state) if one.reads_text else []
     last = bool(given) and given[0].startswith("-") and len(given) == 1  # A text that would be taken for an option.
     words += [] if last else given
     for name, value in one.options:
@@ -168,9 +187,10 @@ def _input(prompt: Prompt, state: ExploreState) -> list[str]:
 def python_line(one: PaneQuestion, prompt: Prompt, state: ExploreState, model: str) -> str:
     """The same in Python."""
     options: Mapping[str, Any] = dict(one.options)
-    what: str | Sequence[int] | None = one.name or (prompt.text if prompt.text is not None else prompt.ids)
-    chat = {"chat": True} if state.chat and one.name is None and prompt.text is not None else {}
+    text: str | Sequence[int] = prompt.text if prompt.text is not None else prompt.ids
+    what = [repr(one.name)] * (one.name is not None) + [repr(text)] * one.reads_text
+    chat = {"chat": True} if state.chat and one.reads_text and prompt.text is not None else {}
     written = [
         f"{name}={list(value) if isinstance(value, tuple) else value!r}" for name, value in {**chat, **options}.items()
     ]
-    return f"llminspect.{one.command}({', '.join([repr(what), f'model={model!r}', *written])})"
+    return f"llminspect.{one.command}({', '.join([*what, f'model={model!r}', *written])})"

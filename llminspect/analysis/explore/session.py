@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from llminspect.analysis.explore.answers import answer, check_change, check_length, prompt_of_state
+from llminspect.analysis.explore.answers import answer, check_change, check_dictionary, check_length, prompt_of_state
 from llminspect.analysis.explore.events import LONGEST_TEXT, MOST_EVENTS, Event, ModelFacts, applied
 from llminspect.analysis.explore.questions import PaneQuestion, command_line, python_line, questions
 from llminspect.analysis.explore.state import ExploreState, Pane
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from llminspect.text.prompt import Prompt
 
 SCHEMA = 1
+DICTIONARY = ("features", "features_at")
+"""What a session may begin with beside a text."""
 MOST_KEPT = 64
 """Answers that are kept, for who goes back and forth."""
 
@@ -61,6 +63,7 @@ class Session:
         self.model, self.first = model, first
         self.facts = ModelFacts(sizes.L, sizes.H, sizes.V)
         check_length(model, first)
+        check_dictionary(model, first)
         self.events: list[Event] = []
         self.state = first
         self._answers: OrderedDict[Any, Result] = OrderedDict()
@@ -78,7 +81,7 @@ class Session:
         if event["do"] in ("text", "chat", "take"):
             check_length(self.model, after)
         if event["do"] == "change":
-            check_change(self.model, event["kind"], event["value"])
+            check_change(self.model, after, event["kind"], event["value"])
         if event["do"] in ("target", "versus") and event[event["do"]] is not None:
             one_token(self.model, event[event["do"]], f"--{event['do']}")
         if after != self.state:
@@ -113,7 +116,7 @@ class Session:
     ) -> Result:
         """Its Result; one that was there before is not computed anew. `progress` is told the tokens of a corpus."""
         second = state.second if any(name == "patch" for name, _ in one.options) else None
-        key = one, None if one.name else (tuple(prompt.ids), prompt.text, state.chat), second
+        key = one, None if not one.reads_text else (tuple(prompt.ids), prompt.text, state.chat), second
         if key not in self._answers:
             self._answers[key] = answer(self.model, one, prompt, state, progress)
             while len(self._answers) > MOST_KEPT:
@@ -149,7 +152,8 @@ class Session:
 
     def document(self) -> dict[str, Any]:
         """What is written to the session's file."""
-        start = {"text": self.first.text, "chat": self.first.chat}
+        start: dict[str, Any] = {"text": self.first.text, "chat": self.first.chat}
+        start |= {name: value for name in DICTIONARY if (value := getattr(self.first, name)) is not None}
         return {"schema": SCHEMA, "session": "explore", "model": self.model.name, **start, "events": list(self.events)}
 
 
@@ -165,7 +169,8 @@ def read_session(path: Path) -> tuple[str, ExploreState, list[Event]]:
     schema = document.pop("schema", None)
     if document.pop("session", None) != "explore" or type(schema) is not int or schema != SCHEMA:
         raise UserError(f"{path.name!r:.100} is no session of explore", "explore --session FILE.json writes one")
-    kinds = {"model": str, "text": str, "chat": bool, "events": list}
+    texts = {name: str for name in DICTIONARY if name in document}
+    kinds = {**texts, "model": str, "text": str, "chat": bool, "events": list}
     unknown = sorted(document.keys() - kinds.keys())
     if unknown:
         raise UserError(
@@ -180,4 +185,5 @@ def read_session(path: Path) -> tuple[str, ExploreState, list[Event]]:
         raise UserError(f"{path.name!r:.100} has more than {MOST_EVENTS:,} events")
     if not 0 < len(document["text"]) <= LONGEST_TEXT:
         raise UserError(f"{path.name!r:.100} begins with no text, or with more than {LONGEST_TEXT:,} characters")
-    return document["model"], ExploreState(document["text"], document["chat"]), document["events"]
+    dictionary = {name: document[name] for name in texts}
+    return document["model"], ExploreState(document["text"], document["chat"], **dictionary), document["events"]

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from llminspect.core.dataclass import dataclass
 
-Pane = Literal["next", "tokens", "heads", "head", "lens", "changes"]
+Pane = Literal["next", "tokens", "heads", "head", "lens", "changes", "features"]
 PANES: tuple[Pane, ...] = get_args(Pane)
 Measure = Literal["entropy", "sink", "previous", "same", "induction", "excess", "attribution"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
@@ -47,6 +47,10 @@ class ExploreState:
 
     text: str
     chat: bool = False
+    features: str | None = None
+    """A sparse dictionary …"""
+    features_at: str | None = None
+    """… and where it reads, if its files do not say."""
     pane: Pane = "next"
     cursor: int | None = None
     """The token that is looked at; None: the last."""

@@ -32,6 +32,7 @@ def command(options: ExploreOptions, model: ModelOptions, output: OutputOptions)
     \b
     llminspect explore
     llminspect explore "Alice gave Bob her book" --session alice.json
+    llminspect explore --features sae
 
     ? lists the keys. A session is kept as the list of what was done. Without a terminal, or with --json, all
     of it is done once more, and the state at its end is written.
@@ -57,6 +58,8 @@ def command(options: ExploreOptions, model: ModelOptions, output: OutputOptions)
         check_folder(options.session)
     if first is None:
         first = ExploreState(_text(options), options.chat)
+    if options.features is not None or options.features_at is not None:
+        first = replace(first, features=options.features, features_at=options.features_at)
     opened = open_model_for(model, output)
     session = Session(opened, first, events)
     if interactive:

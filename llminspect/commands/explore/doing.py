@@ -58,9 +58,8 @@ def toggled(state: ExploreState, kind: ChangeKind, value: str) -> list[Event]:
     return [{"do": "change", "kind": kind, "value": value}]
 
 
-def scaled_head(state: ExploreState, factor: float) -> list[Event]:
-    """The chosen head by so much more or less than now; a factor of 1 is no change."""
-    name = f"{state.layer}.{state.head}"
+def scaled(state: ExploreState, name: str, factor: float) -> list[Event]:
+    """A head or a feature by so much more or less than now; a factor of 1 is no change."""
     for index, change in enumerate(state.changes):
         where, _, times = change.value.rpartition("*")
         if change.kind == "scale" and where == name:

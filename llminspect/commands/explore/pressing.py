@@ -9,8 +9,10 @@ from textual.containers import VerticalScroll
 from textual.widgets import Input
 
 from llminspect.analysis.explore.state import PANES
+from llminspect.arguments.features import PREFIX
 from llminspect.commands.explore import doing
 from llminspect.commands.explore.asking import problem_line
+from llminspect.commands.explore.panes.features import listed_features
 from llminspect.commands.explore.panes.next import next_candidates
 from llminspect.errors import UserError
 from llminspect.render.safe import visible
@@ -24,6 +26,7 @@ MOST_PICTURES = 1000
 """Names that are tried for one."""
 PANE_OF_LINE = {"beside": "tokens", "corpus": "head"}
 """Where what was typed is seen."""
+CHOOSING = ("next", "changes", "features")
 LAYER_PARTS = {"silence_attention": "attention", "silence_feedforward": "feedforward"}
 
 
@@ -49,22 +52,39 @@ def press(app: Surface, action: str, key: str) -> None:
         _up_or_down(app, -1 if back else 1)
     elif action == "scroll":
         _scroll(app, key)
-    elif action == "scale":
-        app.do(*doing.scaled_head(state, 0.5 if back else 2.0))
-    elif action == "silence":
-        app.do(*doing.toggled(state, "ablate", f"{state.layer}.{state.head}"))
+    elif action in ("scale", "silence"):
+        _change_chosen(app, action, 0.5 if back else 2.0)
     elif action in LAYER_PARTS:
         app.do(*doing.toggled(state, "ablate", f"{state.layer}.{LAYER_PARTS[action]}"))
     else:
         _other(app, action)
 
 
+def _change_chosen(app: Surface, action: str, factor: float) -> None:
+    """Silence or scale the feature that is chosen in its pane, elsewhere the head."""
+    state, name = app.session.state, f"{app.session.state.layer}.{app.session.state.head}"
+    if state.pane == "features":
+        listed = _listed(app)
+        if not listed:
+            app.word = "no feature is listed here"
+            app.do_nothing()
+            return
+        name = f"{PREFIX}{listed[min(app.chosen, len(listed) - 1)]}"
+    app.do(*(doing.toggled(state, "ablate", name) if action == "silence" else doing.scaled(state, name, factor)))
+
+
+def _listed(app: Surface) -> list[int]:
+    """The features of the pane, where they are those of what is looked at now."""
+    found = app.shown.found if app.shown.state.pane == "features" else []
+    return [index for _, result in found for index in listed_features(result)]
+
+
 def _up_or_down(app: Surface, step: int) -> None:
     state = app.session.state
     if state.pane in doing.OF_HEADS and app.over is None and state.pane == "heads":
         app.do(*doing.moved_head(app.session, step, 0))
-    elif state.pane in ("next", "changes") and app.over is None:
-        count = len(state.changes) if state.pane == "changes" else len(_candidates(app))
+    elif state.pane in CHOOSING and app.over is None:
+        count = len({"next": _candidates, "changes": lambda app: state.changes, "features": _listed}[state.pane](app))
         app.chosen = min(max(0, app.chosen + step), max(0, count - 1))
         app.do()
     else:

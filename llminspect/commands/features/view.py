@@ -41,7 +41,8 @@ def _parts(result: FeaturesResult) -> Iterator[RenderableType]:
     yield _headline(result.dictionary)
     if result.features is not None:
         yield _tokens(result)
-        yield _quality(result)
+        if result.positions is None:
+            yield _quality(result)
     for feature in result.chosen or ():
         yield from _by_itself(result, feature)
     if result.change is not None and result.baseline is not None:
@@ -61,13 +62,14 @@ def _headline(facts: DictionaryFacts) -> RenderableType:
 def _tokens(result: FeaturesResult) -> RenderableType:
     """For each token its features, highest first."""
     assert result.features is not None and result.tokens is not None and result.active is not None
-    first = max(0, len(result.tokens) - SHOWN)
-    most = max((feature.activation for feature in result.features if feature.token >= first), default=1.0)
+    counts = dict(zip(result.positions or range(len(result.tokens)), result.active, strict=True))
+    shown = list(counts)[-SHOWN:]
+    most = max((feature.activation for feature in result.features if feature.token in shown), default=1.0)
     rows: list[Sequence[Cell]] = []
-    for token in range(first, len(result.tokens)):
+    for token in shown:
         here = [feature for feature in result.features if feature.token == token]
         name: Cell = visible(shown_text(result.tokens[token]), spaces=True)
-        on: Cell = count(result.active[token])
+        on: Cell = count(counts[token])
         for feature in here:
             bar = BarCell(feature.activation / most, BAR)
             words = listed(feature.writes)
@@ -79,7 +81,7 @@ def _tokens(result: FeaturesResult) -> RenderableType:
         Column("token", whole=True), Column("on", "right", whole=True), Column("feature", "right", whole=True),
         Column("activation", "right", whole=True), Column("", spared=1), Column("raises most"),
     ]  # fmt: skip
-    cut = f"the last {SHOWN} of {count(len(result.tokens))} tokens; " if first else ""
+    cut = f"the last {SHOWN} of {count(len(counts))} tokens; " if len(counts) > SHOWN else ""
     return section("What is on", table(columns, rows, note=f"{cut}on: how many features are above 0 at the token"))
 
 

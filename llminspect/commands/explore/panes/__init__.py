@@ -25,6 +25,7 @@ ABOUT: dict[Pane, str] = {
     "head": "One head: what it looks at, the sum by hand, what it writes; b: over texts",
     "lens": "What the model would say after each layer, and where the target stands",
     "changes": "What was changed in the model, and what each change does to the answer",
+    "features": "What is on at the chosen token: arrows choose, Space silences, + and - scale",
 }
 """What a pane shows, in one line."""
 
