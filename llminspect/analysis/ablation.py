@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,20 +19,13 @@ from llminspect.analysis.firing import pieces_together
 from llminspect.analysis.passes import captured, run_until
 from llminspect.arguments.experiments import ExperimentOptions, ablated_places, without_each
 from llminspect.arguments.option import usual_of
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-from llminspect.core.intervention import replaced
-from llminspect.core.tap import Capture
+from llminspect.core.intervention import Place, replaced
+from llminspect.core.tap import Capture, Tap
 from llminspect.errors import UsageError, UserError, reader
 from llminspect.files.npz import read_arrays
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
-    from llminspect.core.array import Array
-    from llminspect.core.intervention import Place
-    from llminspect.core.tap import Tap
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 LARGEST = 1 << 29
 """Bytes of the means in a file."""

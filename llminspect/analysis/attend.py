@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -18,34 +19,27 @@ from llminspect.analysis.attention import (
 from llminspect.analysis.changed import NO_CHANGE, ModelChanges, changed
 from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.long_texts import noted_of_all
-from llminspect.analysis.prompt import (
-    check_prompt,
-    decoder_and_target,
-    of_segments,
-)
-from llminspect.analysis.query import WHOLE_PASS
+from llminspect.analysis.prompt import check_prompt, decoder_and_target, of_segments
+from llminspect.analysis.query import WHOLE_PASS, Query
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
 from llminspect.analysis.states import StateLayer, check_attention, chosen_states, of_attention, where
 from llminspect.arguments.attend import AttendOptions, parse_shown
 from llminspect.arguments.ranges import Choice, parse_choice
 from llminspect.arguments.words import find_word, parse_pair
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import ranges
 from llminspect.errors import UsageError
 from llminspect.files.machine import check_room
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llminspect.analysis.attribution import Contributions
     from llminspect.analysis.cross_attention import CrossAttention, EncoderAttention
     from llminspect.analysis.experiments import Experiment
     from llminspect.analysis.find import Find
     from llminspect.analysis.into_attention import IntoAttention
-    from llminspect.analysis.query import Query
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
 
 LARGEST_JSON = 2_000_000
 """So many weights are written into one JSON document (some 20 MB); more are refused, with the way to select."""

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, TypeAlias
 
 import numpy as np
 
 from llminspect.analysis.passes import PositionRows, run_until
 from llminspect.analysis.result import Dims
-from llminspect.arguments.attend import SCORE_PARTS
+from llminspect.arguments.attend import SCORE_PARTS, MeasureName
+from llminspect.core.array import Array
 from llminspect.core.attention import score_parts
 from llminspect.core.attention_measures import MEASURES, excess, habit, measure_all, roll_out, usual
 from llminspect.core.attribution import norm_of_added
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Chain, Visit
 from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-
-    from llminspect.arguments.attend import MeasureName
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 PairWeights: TypeAlias = list[list[tuple[float, float | None]]]
 """Over layers and heads: the weight of a query on its keys, and the mean of the others'."""

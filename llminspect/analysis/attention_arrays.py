@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llminspect.analysis.attend import layers_and_heads
-from llminspect.analysis.changed import NO_CHANGE, changed
+from llminspect.analysis.attend import AttendResult, layers_and_heads
+from llminspect.analysis.changed import NO_CHANGE, ModelChanges, changed
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.prompt import of_segments, segments_of, with_source
 from llminspect.analysis.states import watch_states
+from llminspect.arguments.attend import AttendOptions
+from llminspect.core.array import Array
 from llminspect.core.tap import Visit
+from llminspect.model.opened import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from llminspect.analysis.attend import AttendResult
-    from llminspect.analysis.changed import ModelChanges
-    from llminspect.arguments.attend import AttendOptions
-    from llminspect.core.array import Array
     from llminspect.files.npz import Streamed
-    from llminspect.model.opened import Model
 
 WEIGHTS = "attention.weights"
 

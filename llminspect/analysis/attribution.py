@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -10,17 +11,15 @@ import numpy as np
 from llminspect.analysis.candidates import NamedToken, named_token
 from llminspect.analysis.neuron_shares import NeuronShare, neuron_shares
 from llminspect.analysis.result import Dims
+from llminspect.core.array import Array
 from llminspect.core.attribution import shares, stream_parts
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
+from llminspect.model.opened import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from llminspect.analysis.experiments import Experiment
     from llminspect.analysis.trace import WatchedPass
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
 
 
 def unembedding(model: Model) -> Array:

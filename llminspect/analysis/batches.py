@@ -6,8 +6,8 @@ from them. Each number is then that of the text alone, but for the rounding of i
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,15 +15,11 @@ from llminspect.analysis.looking import RunResult, looked_at
 from llminspect.analysis.prompt import check_prompt, of_segments
 from llminspect.analysis.result import token_documents
 from llminspect.analysis.token_scores import TOKENS_AT_ONCE
+from llminspect.core.array import Array
 from llminspect.core.rotary import Divided
 from llminspect.core.tap import Capture, matches
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
 
 OVER_KEYS = ("scores", "scaled", "capped", "masked", "weights", "distances")
 """Steps whose last two axes are both tokens."""

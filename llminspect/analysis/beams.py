@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from llminspect.analysis.candidates import ProbableToken, token_text
 from llminspect.analysis.completion import Limits, PassChanges, Stop, longest, next_logits, turned_anew
+from llminspect.core.array import Array
 from llminspect.core.attention import softmax
+from llminspect.core.cache import Cache
 from llminspect.core.dataclass import dataclass
 from llminspect.core.decoding import EarlyStopping, beam_search
 from llminspect.core.rules import Extent
 from llminspect.core.sampling import Sampling, beam_scores, check_left, top_ids
 from llminspect.errors import UsageError
+from llminspect.model.opened import Model
 from llminspect.text.text_stream import text_after
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.core.cache import Cache
-    from llminspect.model.opened import Model
 
 MOST_BRANCHES = 5000
 GREEDY = Sampling(temperature=0)

@@ -6,24 +6,19 @@ the answer, each sum with its first terms.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from llminspect.analysis.attribution import unembedding
 from llminspect.analysis.candidates import Candidate, token_text
-from llminspect.core.array import one_hot
+from llminspect.core.array import Array, one_hot
 from llminspect.core.attention import softmax
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import number, vector
+from llminspect.core.tap import Capture
+from llminspect.model.opened import Model
 from llminspect.model.toy import ToyConfig
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Capture
-    from llminspect.model.opened import Model
 
 PAGE = 8
 """A model with no more numbers than this in a vector and words in its vocabulary fits on a page."""

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 from llminspect.analysis.result import Result
+from llminspect.arguments.small import Action
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
 from llminspect.files import cache_folder
 from llminspect.files.cache_folder import total_size
-from llminspect.files.home import home
+from llminspect.files.home import Progress, home
 from llminspect.files.locate import locate
 from llminspect.files.prepared_file import differing_arrays, source_of
 from llminspect.model import preparing
 from llminspect.model.toy import TOYS
 from llminspect.opening import describe_model
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from llminspect.arguments.small import Action
-    from llminspect.opening import Progress
 
 
 @dataclass(frozen=True)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
 from llminspect.core.dataclass import dataclass
-from llminspect.core.tap import NO_TAP, Chain
+from llminspect.core.tap import NO_TAP, Chain, Tap
 from llminspect.model.opened import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llminspect.analysis.ablation import Instead
     from llminspect.analysis.experiments import Experiment
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache, Pass
-    from llminspect.core.tap import Tap
 
 
 class ChangedModel(Model):

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
+from llminspect.analysis.cost import Cost
 from llminspect.analysis.prompt import text_prompt
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.tokenize import CountResult, TokenBudget, TokenizerSummary, about, counted
+from llminspect.arguments.shared import SourceOptions
+from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UserError
 from llminspect.text.tokenizer import Token, Tokenizer, utf8
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.analysis.cost import Cost
-    from llminspect.arguments.shared import SourceOptions
-    from llminspect.arguments.tokenize import TokenizeOptions
 
 
 @dataclass(frozen=True)

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 from llminspect.analysis.candidates import NamedToken, ProbableToken, token_text
+from llminspect.core.array import Array
+from llminspect.core.cache import Cache
 from llminspect.core.dataclass import dataclass
 from llminspect.core.decoding import Choice, LookAhead, NextLogits, decode
 from llminspect.core.rotary import Divided, LongRope
 from llminspect.core.sampling import Draws, Sampling, entropy, top_ids
 from llminspect.core.tap import NO_TAP, Chain, Tap
 from llminspect.errors import UsageError
+from llminspect.model.opened import Model
 from llminspect.text.text_stream import TextStream, next_piece
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.core.cache import Cache
-    from llminspect.model.opened import Model
 
 Stop = Literal["length", "eos", "stop"]
 ROWS_SHOWN = 12

@@ -6,9 +6,9 @@ The probability of a continuation is the product of those of its tokens, each gi
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,20 +17,15 @@ from llminspect.analysis.labels import no_next_token
 from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids
 from llminspect.arguments.ranges import parse_ids, shortened
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Chain, Tap
 from llminspect.core.unembed import ROWS_AT_ONCE, log_softmax
 from llminspect.errors import UsageError, UserError
-from llminspect.text.prompt import encode_chat
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt, encode_chat
 from llminspect.text.rendering import ChatPart, render_chat
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
-    from llminspect.text.special_tokens import Parse
+from llminspect.text.special_tokens import Parse
 
 TOKENS_AT_ONCE = 2048
 """How many tokens, those of the text counted for each continuation, go through the model at once."""

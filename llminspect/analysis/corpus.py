@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from llminspect.analysis.lengths import longest_computed
@@ -13,9 +15,6 @@ from llminspect.files.walk import found_files
 from llminspect.text.chunks import safe_pattern, text_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
     from llminspect.model.opened import Model
 
 BLOCK = 1 << 16

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llminspect.arguments.tokenize import CountOptions
 from llminspect.core.dataclass import dataclass
+from llminspect.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from llminspect.arguments.tokenize import CountOptions
     from llminspect.files.prices import ListedPrice
-    from llminspect.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)

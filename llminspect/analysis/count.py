@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import codecs
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from llminspect.analysis.tokenize import CountResult, counted
+from llminspect.arguments.shared import SourceOptions
+from llminspect.arguments.tokenize import CountOptions
 from llminspect.files.marks import UnmarkedStream
 from llminspect.text.chunks import count_stream
 from llminspect.text.lost_bytes import ByteTally
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.arguments.shared import SourceOptions
-    from llminspect.arguments.tokenize import CountOptions
-    from llminspect.text.tokenizer import Tokenizer
+from llminspect.text.tokenizer import Tokenizer
 
 HEAD = 1 << 10
 """Bytes of a stream in which a BOS that its text holds already is looked for."""

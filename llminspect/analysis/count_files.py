@@ -7,31 +7,28 @@ another code page: both are named, not counted.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from llminspect.analysis.cost import Cost, cost_of
 from llminspect.analysis.count import MeasuredStream, TokenizerOpener, added
 from llminspect.analysis.result import Result
 from llminspect.analysis.tokenize import TokenBudget, budget_of
+from llminspect.arguments.shared import SourceOptions
+from llminspect.arguments.tokenize import CountOptions
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
 from llminspect.files.source import open_bytes
 from llminspect.files.walk import FoundFile, found_files
 from llminspect.text.chunks import ALONE_BELOW, BLOCK, Pulled, safe_pattern, text_blocks
 from llminspect.text.lost_bytes import ByteTally
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from llminspect.arguments.shared import SourceOptions
-    from llminspect.arguments.tokenize import CountOptions
-    from llminspect.text.special_tokens import Parse
-    from llminspect.text.tokenizer import Tokenizer
+from llminspect.text.special_tokens import Parse
+from llminspect.text.tokenizer import Tokenizer
 
 BINARY, NOT_UTF8 = "binary", "not UTF-8"
 

@@ -5,6 +5,7 @@ The encoder is looked at as a model of its own that sees both ways, with everyth
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,18 +14,15 @@ import numpy as np
 
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.result import Dims
+from llminspect.core.array import Array
 from llminspect.core.attention_measures import entropy
-from llminspect.core.cache import Pass
+from llminspect.core.cache import Cache, Pass
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Tap, Under, Visit
+from llminspect.model.opened import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
     from llminspect.analysis.attention import Head, Overview
-    from llminspect.core.array import Array
-    from llminspect.core.cache import Cache
-    from llminspect.model.opened import Model
 
 CROSS_WEIGHTS = "cross_attention.weights"
 

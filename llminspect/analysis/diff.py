@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from llminspect.analysis.candidates import Candidate, candidates, token_text
 from llminspect.analysis.diff_models import not_comparable, of_text, vocabulary
 from llminspect.analysis.experiments import divergence
+from llminspect.analysis.head_changes import HeadChanges
 from llminspect.analysis.lengths import beyond_context
-from llminspect.analysis.prompt import (
-    chat_prompt,
-    check_prompt,
-    prompt_of_ids,
-    target_prompt,
-    text_prompt,
-    with_source,
-)
+from llminspect.analysis.prompt import chat_prompt, check_prompt, prompt_of_ids, target_prompt, text_prompt, with_source
 from llminspect.analysis.result import Result, Tokens, token_documents
+from llminspect.analysis.token_changes import TokenChanges
 from llminspect.analysis.trace import WatchedPass, watch_pass
 from llminspect.arguments.shared import SourceOptions
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from llminspect.analysis.head_changes import HeadChanges
-    from llminspect.analysis.token_changes import TokenChanges
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,15 +14,11 @@ from llminspect.analysis.result import Result
 from llminspect.analysis.token_changes import TokenChanges, TokenSums, compare_piece
 from llminspect.analysis.weight_changes import WeightChanges, weight_changes
 from llminspect.arguments.option import usual_of
+from llminspect.arguments.parts import CorpusOptions
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from llminspect.arguments.parts import CorpusOptions
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 
 @dataclass(frozen=True)

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import json
 from itertools import islice
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
 from llminspect.analysis.prompt import text_prompt
 from llminspect.analysis.text_streams import streams_of
+from llminspect.arguments.directions import ExampleDirection, SavedDirection
 from llminspect.arguments.ranges import check_exists, shortened
 from llminspect.arguments.shared import SourceOptions
+from llminspect.core.array import Array
 from llminspect.core.numbers import ranges
 from llminspect.errors import UsageError, UserError, reader
 from llminspect.files.npz import read_arrays
 from llminspect.files.source import text_lines
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from llminspect.arguments.directions import ExampleDirection, SavedDirection
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
 
 LARGEST = 1 << 29
 """Bytes of the directions in a file."""

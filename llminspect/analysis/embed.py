@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -14,27 +15,16 @@ from llminspect.analysis.neighbours import Analogy, Neighbour, TokenTexts, neigh
 from llminspect.analysis.prompt import check_prompt, of_segments
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
 from llminspect.analysis.sentence import Pooling, pool_of, pooling_of, steps_of, treated
+from llminspect.analysis.vectors import Outlier, PlaneProjection, PositionCode, TableLookup, TextSpan, VectorStatistics
+from llminspect.arguments.embed import EmbedOptions, Metric, Pool
 from llminspect.arguments.ranges import is_index, shortened
 from llminspect.core import geometry
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.pooling import pooled
 from llminspect.errors import UsageError
+from llminspect.model.opened import Model
 from llminspect.text.prompt import Prompt
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.analysis.vectors import (
-        Outlier,
-        PlaneProjection,
-        PositionCode,
-        TableLookup,
-        TextSpan,
-        VectorStatistics,
-    )
-    from llminspect.arguments.embed import EmbedOptions, Metric, Pool
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
 
 
 @dataclass(frozen=True)

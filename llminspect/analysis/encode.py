@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llminspect.analysis.result import Result, Tokens, token_documents
+from llminspect.arguments.encode import SearchOptions
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from llminspect.arguments.encode import SearchOptions
     from llminspect.text.prompt import Prompt
     from llminspect.text.tokenizer import Tokenizer
 

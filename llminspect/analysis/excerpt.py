@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from llminspect.analysis.forward_result import ForwardResult
 from llminspect.core.dataclass import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.analysis.forward_result import ForwardResult
 
 
 @dataclass(frozen=True)

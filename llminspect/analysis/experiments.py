@@ -5,12 +5,14 @@ They compose: ablate, then scale, then steer. Shared by every command that runs 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from llminspect.analysis.candidates import Candidate, NamedToken, candidates, token_text
 from llminspect.analysis.passes import captured
+from llminspect.arguments.alignment import Aligned
 from llminspect.arguments.directions import parse_examples, parse_saved
 from llminspect.arguments.experiments import (
     ExperimentOptions,
@@ -25,23 +27,20 @@ from llminspect.arguments.features import feature_edits
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import shortened
 from llminspect.arguments.words import parse_direction, parse_factor
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.intervention import Place, added, replaced, scaled
 from llminspect.core.numbers import several
 from llminspect.core.sampling import top_ids
+from llminspect.core.tap import Tap
 from llminspect.core.unembed import log_softmax
 from llminspect.errors import UsageError
+from llminspect.model.opened import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llminspect.analysis.ablation import Instead, TakenText
     from llminspect.analysis.corpus import CorpusRead
     from llminspect.analysis.opened_dictionary import DictionaryFacts
-    from llminspect.arguments.alignment import Aligned
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Tap
-    from llminspect.model.opened import Model
 
 MEASURED = 512
 """Tokens of a text that say how long its stream is."""

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import Annotated
 
 import numpy as np
 
 from llminspect.analysis.result import Dims
 from llminspect.core.activations import ACTIVATIONS, xielu
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import Glu
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Capture
-    from llminspect.model.config import Config
-    from llminspect.model.opened import Model
+from llminspect.core.tap import Capture
+from llminspect.model.config import Config
+from llminspect.model.opened import Model
 
 ACTIVE = 6
 """How many hidden units of a feed-forward step are shown: those that fire most."""

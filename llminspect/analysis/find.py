@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import Annotated
 
 from llminspect.analysis.attention import PairWeights, WantedAttention, WatchedAttention, watch_attention
 from llminspect.analysis.prompt import check_prompt
 from llminspect.analysis.result import Dims
 from llminspect.arguments.words import Word, find_word
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import heapq
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from llminspect.analysis.corpus import Corpus, CorpusRead, Piece
 from llminspect.analysis.passes import run_until
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Visit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from llminspect.analysis.corpus import Corpus, CorpusRead, Piece
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 TOGETHER = 8
 """Pieces of one length that are run together."""

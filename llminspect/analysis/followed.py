@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from llminspect.analysis.attend import Keeping, attend
 from llminspect.analysis.excerpt import CommandExcerpt, Excerpting, kept
 from llminspect.analysis.forward import forward
@@ -14,10 +12,8 @@ from llminspect.arguments.forward import ForwardOptions
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import several
 from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
 
 FOLLOWED = 24
 """Tokens of a text that is followed, at most."""

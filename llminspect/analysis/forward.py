@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,31 +17,23 @@ from llminspect.analysis.labels import head_parts, no_next_token, of_choices
 from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.long_texts import noted_of_examples
 from llminspect.analysis.passes import head_reads, streams_shown
-from llminspect.analysis.prompt import (
-    check_prompt,
-    decoder_and_target,
-    of_segments,
-)
+from llminspect.analysis.prompt import check_prompt, decoder_and_target, of_segments
 from llminspect.analysis.result import token_documents
-from llminspect.analysis.trace import routing, watch_pass
+from llminspect.analysis.trace import WatchedPass, routing, watch_pass
 from llminspect.arguments.experiments import ExperimentOptions
+from llminspect.arguments.forward import ForwardOptions
 from llminspect.arguments.ranges import check_exists, parse_choice
 from llminspect.arguments.words import one_token
+from llminspect.core.array import Array
 from llminspect.core.numbers import several
-from llminspect.core.tap import Capture, Chain
+from llminspect.core.tap import Capture, Chain, Tap
 from llminspect.errors import UsageError
 from llminspect.model.heads import read_at
+from llminspect.model.opened import Model
 from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llminspect.analysis.experiments import Experiment
-    from llminspect.analysis.trace import WatchedPass
-    from llminspect.arguments.forward import ForwardOptions
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Tap
-    from llminspect.model.opened import Model
 
 
 def forward(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardResult:

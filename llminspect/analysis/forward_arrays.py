@@ -8,13 +8,13 @@ import numpy as np
 
 from llminspect.analysis.forward_changes import prepared
 from llminspect.analysis.prompt import of_segments, segments_of, with_source
+from llminspect.core.array import Array
 from llminspect.core.tap import Capture, Chain
 from llminspect.errors import UsageError
+from llminspect.model.opened import Model
 
 if TYPE_CHECKING:
     from llminspect.analysis.forward_result import ForwardQuestion, ForwardResult
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
 
 
 def forward_arrays(model: Model, question: ForwardQuestion, result: ForwardResult) -> dict[str, Array]:

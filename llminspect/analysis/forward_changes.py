@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.labels import no_next_token
 from llminspect.arguments.experiments import ExperimentOptions, ablates_each, without_each
 from llminspect.arguments.ranges import parse_choice
+from llminspect.core.tap import Tap
+from llminspect.model.opened import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llminspect.analysis.experiments import Experiment
     from llminspect.analysis.forward_result import ForwardQuestion
     from llminspect.analysis.silencing import Silencing
     from llminspect.analysis.sweeping import Sweep
-    from llminspect.core.tap import Tap
-    from llminspect.model.opened import Model
 
 
 def prepared(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,6 @@ from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llminspect.analysis.ablation import Instead
     from llminspect.analysis.attribution import Attribution
     from llminspect.analysis.by_hand import Written

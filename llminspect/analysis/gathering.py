@@ -8,23 +8,19 @@ what they want is done together, a batch for texts of one length, and each tap s
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.cache import Pass
-from llminspect.core.tap import Enough, matches
+from llminspect.core.tap import Enough, Tap, matches
 from llminspect.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Tap
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 R = TypeVar("R")
 OF_ALL = ("embedding.positions", "embedding.task", "*relative")

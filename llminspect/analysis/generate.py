@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from llminspect.analysis.beams import BeamSearch, branches, search_beams
+from llminspect.analysis.beams import Beam, BeamSearch, BranchToken, branches, search_beams
 from llminspect.analysis.compare_tokenizers import place_of_difference
-from llminspect.analysis.completion import NO_CHANGES, Completion, Limits, PassChanges, complete, longest
-from llminspect.analysis.experiments import experiment_taps
+from llminspect.analysis.completion import (
+    NO_CHANGES,
+    Completion,
+    CompletionListener,
+    Limits,
+    PassChanges,
+    StepRecord,
+    Stop,
+    Unmasking,
+    complete,
+    longest,
+)
+from llminspect.analysis.experiments import Experiment, experiment_taps
 from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.long_texts import noted_of_examples
 from llminspect.analysis.patching import into_places, other_text
@@ -23,21 +35,14 @@ from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import ranges
 from llminspect.core.rules import NO_RULES
 from llminspect.core.sampling import Sampling
-from llminspect.core.tap import Chain, Quiet, unreached
+from llminspect.core.tap import Chain, Quiet, Tap, unreached
 from llminspect.errors import ModelError, UsageError, as_json
-from llminspect.model.opened import never_reached, stated_ends
+from llminspect.model.opened import Model, never_reached, stated_ends
+from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from llminspect.analysis.ablation import Instead
-    from llminspect.analysis.beams import Beam, BranchToken
-    from llminspect.analysis.completion import CompletionListener, StepRecord, Stop, Unmasking
-    from llminspect.analysis.experiments import Experiment
     from llminspect.analysis.model_settings import StatedSettings
-    from llminspect.core.tap import Tap
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,8 @@ def generate(
         samples = [once(number, changes, listener) for number in range(usual_of(options, "n"))]
     else:
         samples = [_beam_steps(model, ids, beams[0] if beams else None, changes, limits, options, search.sampling)]
-    _check_reached(model, question.taps)
+    for name in unreached(Chain(question.taps)):  # What no pass, and nothing that is read out, came to.
+        raise never_reached(name, model.names())
     first = samples[0]
     tree = branches(model, ids, first.ids, options.tree, options.alternatives, changes) if options.tree else None
     plain: Completion | Beam | None = None
@@ -166,12 +172,6 @@ def generate(
         baseline=None if plain is None else UnchangedCompletion(plain.completion, plain.ids),
         change=None if plain is None else CompletionChange(experiments, place_of_difference(plain.ids, first.ids)),
     )
-
-
-def _check_reached(model: Model, taps: Sequence[Tap]) -> None:
-    """Raise UserError where a tap names what no pass, and nothing that is read out, came to."""
-    for name in unreached(Chain(taps)):
-        raise never_reached(name, model.names())
 
 
 def _target_of(model: Model, language: str | None) -> list[int] | None:

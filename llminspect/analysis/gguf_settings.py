@@ -7,19 +7,16 @@ common_params_sampling), and draws.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from llminspect.analysis.stated_settings import LARGEST, SMALLEST, FileSettings, ModelSettings, not_understood, read_as
 from llminspect.arguments.option import option
 from llminspect.core.dataclass import dataclass
 from llminspect.core.sampling import ORDERS
 from llminspect.errors import as_json
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 SAMPLING = "general.sampling."
 

@@ -5,31 +5,24 @@ Simonyan et al. 2013, "Deep Inside Convolutional Networks"; `core/tape.py` goes 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from llminspect.analysis.labels import no_next_token
-from llminspect.analysis.looking import whole_pass
+from llminspect.analysis.looking import Target, whole_pass
 from llminspect.analysis.result import Result, Tokens, token_documents
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-from llminspect.core.tap import Chain, Visit
+from llminspect.core.tap import Chain, Tap, Visit
 from llminspect.core.tape import Tape, Traced
-from llminspect.core.unembed import log_softmax
+from llminspect.core.unembed import Score, log_softmax
 from llminspect.errors import UsageError
-from llminspect.model.opened import not_numbers
+from llminspect.model.opened import Model, not_numbers
 from llminspect.model.watched import steps_within
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from llminspect.analysis.looking import Target
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Tap
-    from llminspect.core.unembed import Score
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
+from llminspect.text.prompt import Prompt
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,17 +11,15 @@ import numpy as np
 from llminspect.analysis.corpus import Corpus, CorpusRead
 from llminspect.analysis.passes import run_until
 from llminspect.arguments.option import usual_of
+from llminspect.arguments.parts import CorpusOptions
+from llminspect.core.array import Array
 from llminspect.core.attention_measures import MEASURES, habit, measure_all
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Visit
+from llminspect.model.opened import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from llminspect.arguments.parts import CorpusOptions
-    from llminspect.core.array import Array
     from llminspect.core.intervention import Place
-    from llminspect.model.opened import Model
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,18 +15,15 @@ from llminspect.analysis.vocabulary_words import LogitToken, ReadToken, Words
 from llminspect.arguments.option import each
 from llminspect.arguments.parts import CorpusOptions, HeadOptions, parse_head
 from llminspect.arguments.words import one_token
-from llminspect.core.circuits import best_pairs, copying_score, decomposed, eigenvalues, sizes_of_writes
+from llminspect.core.array import Array
+from llminspect.core.circuits import Decomposed, best_pairs, copying_score, decomposed, eigenvalues, sizes_of_writes
 from llminspect.core.dataclass import dataclass
 from llminspect.model.folded import check_words, logits_of, vocabulary
 from llminspect.model.head_maps import HeadMaps, Scores, head_maps
+from llminspect.model.opened import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from llminspect.analysis.habits import HeadHabits
-    from llminspect.core.array import Array
-    from llminspect.core.circuits import Decomposed
-    from llminspect.model.opened import Model
 
 DIRECTIONS = 3
 """So many singular directions are named by tokens."""
@@ -147,10 +145,7 @@ class HeadResult(Result):
 
 
 def head(
-    model: Model,
-    options: HeadOptions,
-    corpus: CorpusOptions,
-    progress: Callable[[int, int], object] | None = None,
+    model: Model, options: HeadOptions, corpus: CorpusOptions, progress: Callable[[int, int], object] | None = None
 ) -> HeadResult:
     """The circuits of a head; with --corpus its habits there too, of which `progress` is told the tokens done."""
     place = parse_head(model, options.place)

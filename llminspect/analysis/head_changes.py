@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.result import Dims
+from llminspect.core.array import Array
 from llminspect.core.attention_measures import MEASURES, habit, measure_all
 from llminspect.core.changes import moved_weight
 from llminspect.core.dataclass import dataclass
 from llminspect.core.intervals import of_mean
 from llminspect.core.tap import Capture, Visit
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 LARGEST = 1 << 26
 """Numbers of the first model's patterns that are held until the second's come by: 256 MB."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.cache import Span
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import NO_TAP
-from llminspect.model.head_maps import position_vectors
+from llminspect.model.head_maps import Scores, position_vectors
+from llminspect.model.opened import Model
 from llminspect.model.transformer import distance_bias
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.model.head_maps import Scores
-    from llminspect.model.opened import Model
 
 FARTHEST = 64
 """Distances that are looked at: from 0 to one less."""

@@ -14,23 +14,17 @@ from llminspect.analysis.sentence import Pooling, document_of_step
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import several
 from llminspect.errors import ModelError, TokenizerAlone
+from llminspect.files.home import Progress
 from llminspect.model.describing import layers_after
+from llminspect.model.heads import Kind, Problem
+from llminspect.model.opened import Description
 from llminspect.model.spec import TensorSpec, expanded_shape
 from llminspect.model.text_part import FRONTS, left_out
-from llminspect.opening import (
-    describe_model,
-    open_tokenizer,
-    standalone,
-    tokenizer_of,
-    with_note,
-)
+from llminspect.opening import describe_model, open_tokenizer, standalone, tokenizer_of, with_note
+from llminspect.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
-    from llminspect.files.download import Progress
     from llminspect.model.adapter import Adapter
-    from llminspect.model.heads import Kind, Problem
-    from llminspect.model.opened import Description
-    from llminspect.text.tokenizer import Tokenizer
 
 LONGEST_SHOWN = 64
 """Entries of a list in a file's metadata that are given; of a longer one (a vocabulary) only their number."""

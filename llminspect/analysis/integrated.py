@@ -10,9 +10,10 @@ halved, and halved again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,22 +21,16 @@ from llminspect.analysis.candidates import named_token
 from llminspect.analysis.gradients import Recording
 from llminspect.analysis.passes import captured
 from llminspect.analysis.token_scores import Explained, Integrated, Saliency, with_gradients
+from llminspect.arguments.forward import ForwardOptions
 from llminspect.arguments.option import usual_of
 from llminspect.arguments.words import parse_baseline
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-from llminspect.core.tap import Chain, Edit
+from llminspect.core.tap import Chain, Edit, Tap
 from llminspect.core.tape import Tape
 from llminspect.core.unembed import Score
-from llminspect.model.opened import in_place_of, not_numbers
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.arguments.forward import ForwardOptions
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Tap
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
+from llminspect.model.opened import Model, in_place_of, not_numbers
+from llminspect.text.prompt import Prompt
 
 FIRST = ("narrow", "unblanked", "unnormed", "tokens", "sum", "output")
 """Steps of the embedding at which a token's vector may be all there is: the first that a model has."""

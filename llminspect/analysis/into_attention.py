@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import numpy as np
 
 from llminspect.analysis.by_hand import Written, products
 from llminspect.analysis.passes import run_until
+from llminspect.analysis.query import Query
 from llminspect.analysis.result import Dims
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import number
+from llminspect.core.rotary import Rotary
 from llminspect.core.tap import Capture
 from llminspect.model.head_maps import rows_of
+from llminspect.model.opened import Model
 from llminspect.model.toy import ToyConfig
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from llminspect.analysis.query import Query
-    from llminspect.core.array import Array
-    from llminspect.core.rotary import Rotary
-    from llminspect.model.opened import Model
 
 SEEN = 20
 """From how many degrees on one sees that an angle is another."""

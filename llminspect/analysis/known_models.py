@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from llminspect.analysis.kinds import ModelKind, known_kinds
 from llminspect.analysis.result import Result
+from llminspect.arguments.small import ModelsOptions
 from llminspect.core.dataclass import dataclass
 from llminspect.files.catalogue import CATALOGUE, FAMOUS, FamousModel
 from llminspect.files.pull import fetched
 from llminspect.model.registry import architectures
 from llminspect.model.toy import TOYS
 from llminspect.text.standalone import standalone_names
-
-if TYPE_CHECKING:
-    from llminspect.arguments.small import ModelsOptions
 
 
 @dataclass(frozen=True)

@@ -4,28 +4,26 @@ or how well each of several choices fits."""
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llminspect.analysis.result import token_documents
-from llminspect.analysis.trace import watch_pass
+from llminspect.analysis.trace import WatchedPass, watch_pass
 from llminspect.core.activations import sigmoid
+from llminspect.core.array import Array
 from llminspect.core.attention import softmax
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
 from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from llminspect.analysis.experiments import Experiment
-    from llminspect.analysis.trace import WatchedPass
-    from llminspect.core.array import Array
     from llminspect.model.heads import OutputHead
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
 
 
 @dataclass(frozen=True)

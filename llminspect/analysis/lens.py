@@ -6,26 +6,21 @@ streams at once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 import numpy as np
 
 from llminspect.analysis.candidates import ProbableToken, RankedToken, ranked_token, token_text
 from llminspect.analysis.passes import head_reads
+from llminspect.core.array import Array
 from llminspect.core.attention import softmax
 from llminspect.core.dataclass import dataclass
 from llminspect.core.sampling import top_ids
 from llminspect.core.threads import in_threads, sharing
 from llminspect.core.unembed import most_probable
 from llminspect.errors import UsageError
-from llminspect.files.dictionaries import read_tuned_lens
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llminspect.core.array import Array
-    from llminspect.files.dictionaries import TunedLens
-    from llminspect.model.opened import Model
+from llminspect.files.dictionaries import TunedLens, read_tuned_lens
+from llminspect.model.opened import Model
 
 TOGETHER = 256
 """Streams that are multiplied with the vocabulary at once: what fits in memory beside the model."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from llminspect.analysis.lengths import beyond_context, longest_computed
+from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from llminspect.arguments.experiments import ExperimentOptions
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 

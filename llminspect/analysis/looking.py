@@ -5,25 +5,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, TypeAlias
 
 from llminspect.analysis.prompt import check_prompt, decoder_text, of_segments, target_prompt, with_source
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-from llminspect.core.tap import Capture, Chain, Quiet, unreached
+from llminspect.core.tap import Capture, Chain, Quiet, Tap, unreached
 from llminspect.errors import ModelError, UsageError
-from llminspect.model.opened import never_reached
+from llminspect.model.opened import Model, never_reached
+from llminspect.text.prompt import Prompt
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Tap
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
-
-    Target = str | Sequence[int] | None
+Target: TypeAlias = str | Sequence[int] | None
 
 READ_OUT = ("norm", "narrow", "head", "unscaled", "uncapped", "logits")
 """Steps of `final` that come after the layers, where words are read out."""

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
 from llminspect.analysis.feature_result import LossRecovered
+from llminspect.core.array import Array
 from llminspect.core.tap import Edit
 from llminspect.core.unembed import log_softmax
-from llminspect.model.opened import in_place_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.model.hook_points import HookPlace
-    from llminspect.model.opened import Model
+from llminspect.model.hook_points import HookPlace
+from llminspect.model.opened import Model, in_place_of
 
 ROWS_AT_ONCE = 64
 """Positions that are multiplied with the vocabulary at once."""

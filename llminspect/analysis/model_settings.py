@@ -5,25 +5,19 @@ They are read by stated_settings.py and gguf_settings.py. What was given as an o
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from llminspect.analysis.gguf_settings import of_gguf
-from llminspect.analysis.stated_settings import OPTIONS_INSTEAD, ids_of, of_transformers
-from llminspect.arguments.generate import draws
+from llminspect.analysis.stated_settings import OPTIONS_INSTEAD, FileSettings, ids_of, of_transformers
+from llminspect.arguments.generate import GenerateOptions, SamplingOptions, draws
 from llminspect.arguments.together import check_together
 from llminspect.core.dataclass import dataclass
+from llminspect.core.decoding import EarlyStopping
 from llminspect.core.rules import Rules
 from llminspect.errors import ModelError, UsageError, as_json
-from llminspect.model.opened import end_ids
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from llminspect.analysis.stated_settings import FileSettings
-    from llminspect.arguments.generate import GenerateOptions, SamplingOptions
-    from llminspect.core.decoding import EarlyStopping
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model, end_ids
 
 OF_DRAWS = ("temperature", "top_k", "top_p", "min_p", "typical_p")
 OF_LENGTH = ("max_new_tokens", "max_length")

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llminspect.arguments.embed import Metric
 from llminspect.arguments.words import parse_sum
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.geometry import vocabulary_products
 from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from llminspect.arguments.embed import Metric
-    from llminspect.core.array import Array
-    from llminspect.text.tokenizer import Token, Tokenizer
+from llminspect.text.tokenizer import Token, Tokenizer
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 
 from llminspect.analysis.corpus import Corpus
-from llminspect.analysis.firing import Places, activations, fire
+from llminspect.analysis.firing import Firing, FiringPlace, Places, activations, fire
 from llminspect.analysis.result import Result
 from llminspect.analysis.vocabulary_words import LogitToken, ReadToken, Words
 from llminspect.arguments.option import usual_of
 from llminspect.arguments.parts import CorpusOptions, NeuronOptions, parse_neuron
 from llminspect.arguments.ranges import check_exists
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.model.folded import check_words, logits_of, vocabulary
 from llminspect.model.neuron_maps import NeuronMaps, neuron_maps, neuron_notes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.analysis.firing import Firing, FiringPlace
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 
 @dataclass(frozen=True)
@@ -68,10 +63,7 @@ class NeuronResult(Result):
 
 
 def neuron(
-    model: Model,
-    options: NeuronOptions,
-    corpus: CorpusOptions,
-    progress: Callable[[int, int], object] | None = None,
+    model: Model, options: NeuronOptions, corpus: CorpusOptions, progress: Callable[[int, int], object] | None = None
 ) -> NeuronResult:
     """What a neuron reads and writes; with --corpus where it fires, of which `progress` is told the tokens done.
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from llminspect.analysis.passes import run_until
+from llminspect.arguments.features import FeatureEdit
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
+from llminspect.core.dictionary import Dictionary
 from llminspect.core.tap import Capture
 from llminspect.errors import UsageError
 from llminspect.files.dictionaries import fingerprint, read_dictionary
 from llminspect.model.dictionary_files import dictionary_of
+from llminspect.model.dictionary_settings import StatedDictionary
 from llminspect.model.feature_changes import FeatureChange
 from llminspect.model.folded import check_words, logits_of, norm_called
 from llminspect.model.hook_points import HookPlace, place_of
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from llminspect.arguments.features import FeatureEdit
-    from llminspect.core.array import Array
-    from llminspect.core.dictionary import Dictionary
-    from llminspect.model.dictionary_settings import StatedDictionary
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 
 @dataclass(frozen=True)

@@ -8,28 +8,24 @@ so that a stopped run goes on.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from llminspect.analysis.gathering import side_by_side
 from llminspect.analysis.long_texts import noted_of_texts
-from llminspect.analysis.over_numbers import TARGET_FIRST
+from llminspect.analysis.over_numbers import TARGET_FIRST, Numbers, Where
 from llminspect.analysis.result import Result
 from llminspect.core.dataclass import dataclass
 from llminspect.core.intervals import of_mean, of_share
 from llminspect.core.numbers import several
 from llminspect.errors import UserError
 from llminspect.files.unfinished import Unfinished
+from llminspect.model.opened import Model
 from llminspect.version import __version__
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from llminspect.analysis.over_numbers import Numbers, Where
-    from llminspect.model.opened import Model
 
 TOGETHER, TOKENS_AT_ONCE = 16, 2048
 """Texts, and tokens, that run together at most."""

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from llminspect.analysis.swept import HEADS
+from llminspect.arguments.forward import SweptPart
+from llminspect.core.array import Array
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from llminspect.analysis.attend import AttendResult
     from llminspect.analysis.attribution import Attribution
     from llminspect.analysis.experiments import Shift
     from llminspect.analysis.forward_result import ForwardResult
     from llminspect.analysis.silencing import Silencing
     from llminspect.analysis.sweeping import Sweep
-    from llminspect.arguments.forward import SweptPart
-    from llminspect.core.array import Array
 
 Where: TypeAlias = tuple[str, int | None, int | None, int | None]
 """What is measured; layer, head and position, as far as it has them."""

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.analysis.attend import attend
 from llminspect.analysis.forward import forward
+from llminspect.analysis.forward_result import ForwardQuestion
 from llminspect.analysis.long_texts import noted_of_examples
 from llminspect.analysis.over import OverResult, TextWork, of_record, over_texts
-from llminspect.analysis.over_numbers import numbers_of_attend, numbers_of_forward
+from llminspect.analysis.over_numbers import Numbers, numbers_of_attend, numbers_of_forward
 from llminspect.analysis.prompt import text_prompt
+from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.directions import parse_examples, parse_saved
 from llminspect.arguments.experiments import ablates_each
 from llminspect.arguments.option import each
+from llminspect.arguments.shared import SourceOptions
 from llminspect.errors import UsageError, UserError
 from llminspect.files.source import read_bounded
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from llminspect.analysis.forward_result import ForwardQuestion
-    from llminspect.analysis.over_numbers import Numbers
-    from llminspect.arguments.attend import AttendOptions
-    from llminspect.arguments.shared import SourceOptions
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
 
 LARGEST = 1 << 29
 """Bytes of a file that directions are made of."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from llminspect.core.tap import Capture, Chain, Enough, Tap, Until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from llminspect.core.array import Array
     from llminspect.core.cache import Cache
     from llminspect.model.config import Config

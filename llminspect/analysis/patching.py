@@ -5,8 +5,8 @@ Wang et al. 2022, "Interpretability in the Wild" (activation patching).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from llminspect.analysis.candidates import token_text
 from llminspect.analysis.experiments import Experiment
@@ -19,13 +19,9 @@ from llminspect.arguments.ranges import parse_choice
 from llminspect.core.dataclass import dataclass
 from llminspect.core.intervention import Place, replaced
 from llminspect.core.numbers import ranges
+from llminspect.core.tap import Tap
 from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.core.tap import Tap
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 
 @dataclass(frozen=True)

@@ -7,34 +7,24 @@ Alain and Bengio 2016, "Understanding intermediate layers using linear classifie
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from llminspect.analysis.cross_attention import encoder_of
 from llminspect.analysis.long_texts import noted_of_texts
 from llminspect.analysis.probe_fit import Fitted, LayerScores, direction_of, fit_layer
-from llminspect.analysis.probe_texts import (
-    ONE_SPLIT,
-    fitting_folds,
-    labelled_texts,
-    parts_of,
-    shuffled,
-)
+from llminspect.analysis.probe_texts import ONE_SPLIT, LabelledTexts, fitting_folds, labelled_texts, parts_of, shuffled
 from llminspect.analysis.result import Dims, Result
 from llminspect.analysis.text_streams import EMBEDDING, streams_of
+from llminspect.arguments.probe import ProbeOptions
 from llminspect.arguments.ranges import parse_choice
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from llminspect.analysis.probe_texts import LabelledTexts
-    from llminspect.arguments.probe import ProbeOptions
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.intervals import of_share
 from llminspect.core.regression import LinearFit, in_row_space, logistic, ridge, standard_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.core.array import Array
 
 DRAWS = 1000
 """Samples of the held-out texts, with replacement, for the interval of R²."""

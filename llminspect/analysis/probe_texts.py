@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from llminspect.analysis.prompt import text_prompt
 from llminspect.arguments.ranges import shortened
 from llminspect.arguments.shared import SourceOptions
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import several
 from llminspect.errors import UsageError, UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
 
 MOST_CLASSES = 100
 LONGEST_LABEL = 200

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,24 +16,20 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.languages import language_id, languages
 from llminspect.analysis.lengths import longest_computed
-from llminspect.arguments.option import each
+from llminspect.arguments.option import Texts, each
 from llminspect.arguments.ranges import Ids, parse_ids, shortened
-from llminspect.core.tap import NO_TAP
+from llminspect.arguments.shared import SourceOptions
+from llminspect.core.tap import NO_TAP, Tap
 from llminspect.errors import ModelError, UsageError, as_json, json_fault, reader
 from llminspect.text.lost_bytes import lost_bytes
 from llminspect.text.messages import ChatInput, chat_in, checked_tools
 from llminspect.text.prompt import Chat, Prompt, encode_chat
 from llminspect.text.rendering import rendered_chat
+from llminspect.text.tokenizer import Token, Tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llminspect.analysis.result import Tokens
-    from llminspect.arguments.option import Texts
-    from llminspect.arguments.shared import SourceOptions
-    from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
-    from llminspect.text.tokenizer import Token, Tokenizer
 
 
 def text_prompt(text: str, source: SourceOptions, tokenizer: Tokenizer | None, line: int | None) -> Prompt:

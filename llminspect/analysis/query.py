@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.result import Dims
+from llminspect.core.array import Array
 from llminspect.core.attention import score_parts
 from llminspect.core.attention_measures import habit
 from llminspect.core.cache import Cache, LayerCache
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Capture, Chain
+from llminspect.model.opened import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llminspect.analysis.attention import WatchedAttention
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
 
 WHOLE_PASS = 1024
 """Up to so many tokens the steps are taken from one pass; of a longer text only the query's own row is worked out, and

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NotRequired, TypeAlias, TypedDict, TypeVar
 
 from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from llminspect.text.tokenizer import Token
 
 WIDTH = 100

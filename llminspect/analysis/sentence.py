@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from llminspect.arguments.embed import EmbedOptions
+from llminspect.arguments.embed import Pool as Choice
 from llminspect.core.dataclass import dataclass
 from llminspect.core.pooling import MODES, Dense, Normalize, Pool, Step
 from llminspect.errors import ModelError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.arguments.embed import EmbedOptions
-    from llminspect.arguments.embed import Pool as Choice
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
-    from llminspect.text.tokenizer import Tokenizer
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
+from llminspect.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ Michel et al. 2019, "Are Sixteen Heads Really Better than One?" (both); Wang et 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -15,19 +16,17 @@ from llminspect.analysis.candidates import NamedToken, named_token
 from llminspect.analysis.result import Dims
 from llminspect.analysis.swept import HEADS, Agreement, SweepMaps, Swept, Watcher, agreement, places_of
 from llminspect.analysis.token_scores import with_gradients
+from llminspect.arguments.experiments import ExperimentOptions
+from llminspect.arguments.forward import SweptPart
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Capture, Chain, Tap
 from llminspect.core.unembed import Score, log_softmax
+from llminspect.model.opened import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llminspect.analysis.ablation import Instead
     from llminspect.analysis.corpus import CorpusRead
-    from llminspect.arguments.experiments import ExperimentOptions
-    from llminspect.arguments.forward import SweptPart
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
 
 
 @dataclass(frozen=True)

@@ -4,21 +4,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from llminspect.arguments.option import checked, option
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError, UsageError, as_json
 from llminspect.files.folder import GENERATION
-from llminspect.model.opened import end_ids
+from llminspect.model.opened import Model, end_ids
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llminspect.model.opened import Model
-
-    Settings = TypeVar("Settings")
+Settings = TypeVar("Settings")
 
 SMALLEST, LARGEST = 1e-6, 1e6
 OPTIONS_INSTEAD = "without --model-settings options say how tokens are chosen"

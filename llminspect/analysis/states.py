@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Literal
 
 import numpy as np
 
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.result import Dims
-from llminspect.arguments.attend import parse_shown
+from llminspect.arguments.attend import AttendOptions, parse_shown
 from llminspect.arguments.ranges import parse_choice
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import ranges
 from llminspect.core.tap import Visit
 from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from llminspect.arguments.attend import AttendOptions
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 AT_ONCE = 1 << 27
 """Effective weights of a layer that are made at once, in 512 MB; more are refused."""

@@ -8,6 +8,7 @@ interpret activation patching" (which text is put into which); Nanda 2023, "Attr
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -16,18 +17,16 @@ from llminspect.analysis.candidates import NamedToken, named_token
 from llminspect.analysis.result import Dims
 from llminspect.analysis.swept import HEADS, Agreement, SweepMaps, Swept, Watcher, agreement, places_of
 from llminspect.analysis.token_scores import with_gradients
+from llminspect.arguments.alignment import Aligned
+from llminspect.arguments.forward import SweptPart
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Capture, Chain, Tap
 from llminspect.core.unembed import Score
+from llminspect.model.opened import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from llminspect.analysis.patching import Other
-    from llminspect.arguments.alignment import Aligned
-    from llminspect.arguments.forward import SweptPart
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
 
 
 @dataclass(frozen=True)

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
 from llminspect.analysis.states import check_attention
 from llminspect.analysis.token_scores import TOKENS_AT_ONCE
-from llminspect.arguments.experiments import ablates_each
+from llminspect.arguments.experiments import ExperimentOptions, ablates_each
+from llminspect.arguments.forward import SweepOptions, SweptPart
 from llminspect.core.array import Array, namespace
 from llminspect.core.dataclass import dataclass
 from llminspect.core.intervention import Place
 from llminspect.core.numbers import count, several
 from llminspect.core.tap import Chain, Edit, Tap
 from llminspect.errors import UsageError
+from llminspect.model.opened import Model
 from llminspect.model.transformer import forward
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from llminspect.arguments.experiments import ExperimentOptions
-    from llminspect.arguments.forward import SweepOptions, SweptPart
-    from llminspect.model.opened import Model
 
 HEADS: dict[str, Literal["head", "cross.head"]] = {
     "head": "head", "head-position": "head", "cross-head": "cross.head",

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from llminspect.errors import UsageError, UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 MOST = 5_000_000
 """Rows of one table."""

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.prompt import check_prompt
+from llminspect.core.array import Array
 from llminspect.core.tap import Visit
 from llminspect.errors import UsageError, UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
 
 TOKENS_AT_ONCE = 2048
 """How many tokens go through the model at once."""

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import heapq
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
 from llminspect.analysis.candidates import token_text
+from llminspect.analysis.corpus import Piece
+from llminspect.core.array import Array
 from llminspect.core.changes import divergences, of_pieces
 from llminspect.core.dataclass import dataclass
 from llminspect.core.intervals import of_share
 from llminspect.core.unembed import log_softmax
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.analysis.corpus import Piece
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 ROWS_AT_ONCE = 64
 """Positions whose probabilities are compared at once: of each model so many rows as long as the vocabulary."""

@@ -8,7 +8,8 @@ stream. `forward --surprise`: the surprisal of each token, and the text's perple
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -18,11 +19,7 @@ from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Chain, Tap
 from llminspect.core.unembed import Score, log_probabilities, log_softmax
 from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.model.opened import Model, Slopes
+from llminspect.model.opened import Model, Slopes
 
 TOKENS_AT_ONCE = 2048
 """How many tokens go through the model at once."""

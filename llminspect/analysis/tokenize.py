@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,20 +12,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from llminspect.analysis.cost import Cost, cost_of
 from llminspect.analysis.prompt import text_prompt
 from llminspect.analysis.result import Result, Tokens, token_documents
+from llminspect.arguments.shared import SourceOptions
+from llminspect.arguments.tokenize import CountOptions, TokenizeOptions
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 from llminspect.text.messages import content_of
+from llminspect.text.prompt import Chat, Prompt
+from llminspect.text.special_tokens import Parse
 from llminspect.text.tokenizer import Token, Tokenizer, utf8
 from llminspect.text.vocabulary import truncate as truncated_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.arguments.shared import SourceOptions
-    from llminspect.arguments.tokenize import CountOptions, TokenizeOptions
     from llminspect.text.openai_formula import ChatCount
-    from llminspect.text.prompt import Chat, Prompt
-    from llminspect.text.special_tokens import Parse
     from llminspect.text.steps import Steps
 
 MOST_WORDS, MOST_STEPS = 200, 200

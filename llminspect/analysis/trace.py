@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from llminspect.analysis.feed_forward import function_name
 from llminspect.analysis.passes import PositionRows, head_reads
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Capture, Chain, Tap
 from llminspect.core.trace import Trace, TraceStep
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 FEED_FORWARD = ("feedforward.*", "middle", "input")
 ROUTES = "layers.*.feedforward.router.weights"

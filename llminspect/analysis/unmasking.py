@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.analysis.candidates import ProbableToken, mask_of, predicting, token_text
-from llminspect.analysis.completion import Completion, FilledPosition, Unmasking, step_record
+from llminspect.analysis.completion import (
+    Completion,
+    FilledPosition,
+    Limits,
+    PassChanges,
+    StepRecord,
+    Unmasking,
+    step_record,
+)
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions, draws_tokens
 from llminspect.arguments.option import fields_of, option_name, usual_of
+from llminspect.core.array import Array
 from llminspect.core.decoding import Choice
-from llminspect.core.sampling import Draws
+from llminspect.core.sampling import Draws, Sampling
 from llminspect.core.unmasking import Chance, Guess, MaskPlan, unmask
 from llminspect.errors import ModelError, UsageError
+from llminspect.model.opened import Model
 from llminspect.text.text_stream import text_after
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from llminspect.analysis.completion import Limits, PassChanges, StepRecord
-    from llminspect.core.array import Array
-    from llminspect.core.sampling import Sampling
-    from llminspect.model.opened import Model
 
 OF_MASKS = ("diffusion_steps", "block_length", "unmask_order")
 TOKEN_AFTER_TOKEN = (

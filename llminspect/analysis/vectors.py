@@ -3,26 +3,22 @@ of their variance; and the position code by itself (`--positions`)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
+from llminspect.analysis.neighbours import Neighbour
 from llminspect.analysis.passes import captured, run_until
 from llminspect.analysis.result import Dims
-from llminspect.core.array import look_up, one_hot
+from llminspect.core.array import Array, look_up, one_hot
 from llminspect.core.dataclass import dataclass
 from llminspect.core.geometry import Anisotropy, anisotropy, norms, principal_plane, unit
 from llminspect.core.rotary import measured_rotation
 from llminspect.core.tap import Capture, Enough, Until
 from llminspect.errors import ModelError, UsageError, UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.analysis.neighbours import Neighbour
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 SMALL_VOCABULARY = 16
 """Up to so many tokens the product of the one-hot rows with the table is written out."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,18 +15,13 @@ from llminspect.analysis.prompt import check_prompt, prompt_of_ids, start_token
 from llminspect.analysis.result import Result
 from llminspect.arguments.ranges import Ids, parse_ids
 from llminspect.arguments.small import BOUND
+from llminspect.core.array import Array, RowsOnDemand
+from llminspect.core.cache import Cache
 from llminspect.core.dataclass import dataclass
 from llminspect.core.geometry import largest_difference, relative_difference, spread_ids
 from llminspect.core.tap import Capture
 from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    from llminspect.core.array import Array, RowsOnDemand
-    from llminspect.core.cache import Cache
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 TOKENS = 16
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
 
 from llminspect.analysis.candidates import NamedToken, token_text
 from llminspect.analysis.neighbours import TokenTexts
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.sampling import top_ids
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 FEWEST = 8
 """Of fewer words than this the vocabulary is taken to have none."""

@@ -6,8 +6,9 @@ the tutorial's pages, which go the same way with more words.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.analysis.attend import attend
 from llminspect.analysis.embed import embed
@@ -32,13 +33,9 @@ from llminspect.arguments.shared import ModelOptions, SourceOptions
 from llminspect.arguments.tokenize import TokenizeOptions
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
+from llminspect.model.opened import Model
 from llminspect.opening import describe_model, open_model
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
+from llminspect.text.prompt import Prompt
 
 
 @dataclass(frozen=True)

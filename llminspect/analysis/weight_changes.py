@@ -8,23 +8,19 @@ file allows that.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
-from llminspect.core.array import RowsOnDemand
+from llminspect.core.array import Array, RowsOnDemand
 from llminspect.core.changes import SquaredChange, squared_change
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
+from llminspect.model.opened import Model
 from llminspect.model.params import OF_A_LAYER
 from llminspect.model.reading import not_finite
 from llminspect.model.spec import expanded_shape
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
 
 NUMBERS = 1 << 20
 """So many of a tensor are compared at once."""

@@ -51,7 +51,7 @@ PAIR = [
         "pair excludes ids chat system user more beside control patch analogy decode search",
         "--pair is read together with the one TEXT",
         "leave out {other}, or --pair",
-    ),
+    )
 ]
 CHANGES = [
     Rule("ablate_with needs ablate"),
@@ -225,9 +225,7 @@ RULES: dict[str, list[Rule]] = {
         Rule("score scores excludes arrays", "{option} has no arrays to save", "--save FILE.json"),
         Rule("interactive needs lens", "--interactive goes with --lens here", "add --lens"),
     ],
-    "circuit": [
-        Rule("over excludes clean corrupt ids", "--over takes the place of {other}", "give one of the two"),
-    ],
+    "circuit": [Rule("over excludes clean corrupt ids", "--over takes the place of {other}", "give one of the two")],
     "generate": [
         *CHANGES,
         Rule(

@@ -100,14 +100,7 @@ class OpenModel(Model):
 
     @takes_options
     def gradients(
-        self,
-        text: Text | Texts,
-        *,
-        of: Of,
-        at: Names,
-        taps: Taps = None,
-        target: Target = None,
-        source: PairOptions,
+        self, text: Text | Texts, *, of: Of, at: Names, taps: Taps = None, target: Target = None, source: PairOptions
     ) -> GradientResult:
         """How a number that the pass gives changes with arrays on the way to it.
 

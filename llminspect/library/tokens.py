@@ -70,11 +70,7 @@ def tokenize(text: Text | Texts, model: Opened = DEFAULT, *, source: PairOptions
 
 @takes_options
 def count_files(
-    paths: str | Path | Sequence[str | Path],
-    model: Opened = DEFAULT,
-    *,
-    source: SourceOptions,
-    options: CountOptions,
+    paths: str | Path | Sequence[str | Path], model: Opened = DEFAULT, *, source: SourceOptions, options: CountOptions
 ) -> FilesResult:
     """How many tokens files have, and all files under folders; `tokenize --count --file PATH PATH`.
 
