@@ -31,12 +31,13 @@ LOGITS_AT_ONCE = 1 << 25
 """Numbers of logits that are made together."""
 
 
-def side_by_side(model: Model, works: Sequence[Callable[[Model], R]]) -> list[R | UserError]:
+def side_by_side(model: Model, works: Sequence[Callable[[Model], R]], together: bool = True) -> list[R | UserError]:
     """What each of the works gives of the model, or the UserError that it raised; in their order.
 
-    They go together where the model's arrays can be told apart by text; else one after another.
+    They go together where the model's arrays can be told apart by text; else, and where a work goes back over its own
+    pass (gradients), one after another.
     """
-    if len(works) > 1 and goes_together(model):
+    if len(works) > 1 and together and goes_together(model):
         return Gathering(model, works).results()
     found: list[R | UserError] = []
     for work in works:

@@ -143,11 +143,12 @@ def over_texts(
     announce: Callable[[list[str]], object] | None = None,
     window: int | None = None,
     noted: Sequence[str] = (),
+    together: bool = True,
 ) -> OverResult:
     """Every text's numbers, summed up. `of` is all that the answer hangs on: a run that was stopped goes on where it is
     the same. `announce` is given what is noted of long texts, and what else is `noted`, before anything is computed;
-    texts are read in windows of `window` tokens. Raises UserError, which names the record (from 0), for one that cannot
-    be done."""
+    texts are read in windows of `window` tokens, those of one length `together`. Raises UserError, which names the
+    record (from 0), for one that cannot be done."""
     lengths = [text.tokens if window is None else min(text.tokens, window) for text in texts]
     noted = [*noted_of_texts(model, lengths), *noted]
     if announce is not None:
@@ -160,7 +161,7 @@ def over_texts(
             if done + len(batch) <= resumed:
                 done += len(batch)
                 continue
-            for text, numbers in zip(batch, side_by_side(model, [text.work for text in batch]), strict=True):
+            for text, numbers in zip(batch, side_by_side(model, [text.work for text in batch], together), strict=True):
                 if isinstance(numbers, UserError):
                     raise of_record(text.record, numbers)
                 try:

@@ -68,7 +68,8 @@ def forward_over(
     window = (question.look.window or model.config.sizes.context) if question.look.surprise else None
     of.append(_files(question))
     noted = noted_of_examples(model, question.experiments)
-    return over_texts(model, "forward", works, of, progress, file, announce, window, noted)
+    together = not question.look.gradient
+    return over_texts(model, "forward", works, of, progress, file, announce, window, noted, together)
 
 
 def _asks(question: ForwardQuestion) -> bool:

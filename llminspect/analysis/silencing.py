@@ -90,6 +90,9 @@ def silence_each(
     names = [place.tap for place in places_of(model, part)]
     seen, begun = Capture(*names), time.perf_counter()
     stream_TD = model.run(ids, Chain([*taps, seen])).stream_TD
+    if watcher is not None:  # Of the first pass much is reading the weights.
+        begun = time.perf_counter()
+        model.run(ids, Chain(taps))
     seconds = (time.perf_counter() - begun) / len(ids)
     before_V: Any = model.logits(stream_TD[position][None])[0].astype(np.float64)
     target = int(np.argmax(before_V)) if answers[0] is None else answers[0]

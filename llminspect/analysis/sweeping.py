@@ -73,11 +73,12 @@ class Side:
     ids: Sequence[int]
     position: int
 
-    def run(self, taps: Sequence[Tap]) -> Array:
-        """Its logits [V]."""
+    def run(self, taps: Sequence[Tap]) -> tuple[Array, float]:
+        """Its logits [V], and how many seconds a pass takes for each token."""
+        begun = time.perf_counter()
         stream_TD = self.model.run(self.ids, Chain(taps)).stream_TD
-        found_V: Array = self.model.logits(stream_TD[self.position][None])[0]
-        return found_V
+        seconds = (time.perf_counter() - begun) / len(self.ids)
+        return self.model.logits(stream_TD[self.position][None])[0], seconds
 
 
 @dataclass(frozen=True)
@@ -146,13 +147,13 @@ def sweep(
     names, pairs = [place.tap for place in places_of(model, part)], other.pairs(len(ids))
     sides = [Side(model, ids, position), Side(other.model, other.ids, other.reads(position, len(ids)))]
     changed, giving = (1, 0) if noising else (0, 1)
-    source, begun = Capture(*names), time.perf_counter()
-    ends_V = [side.run([*taps, source] if side is sides[giving] else taps) for side in sides]
-    seconds = (time.perf_counter() - begun) / sum(len(side.ids) for side in sides)
+    source = Capture(*names)
+    (this_V, _), (other_V, seconds) = (side.run([*taps, source] if side is sides[giving] else taps) for side in sides)
     target, versus = (
-        int(np.argmax(end_V)) if answer is None else answer for answer, end_V in zip(answers, ends_V[::-1], strict=True)
+        int(np.argmax(end_V)) if answer is None else answer
+        for answer, end_V in zip(answers, (other_V, this_V), strict=True)
     )
-    ends = [float(end_V[target]) - float(end_V[versus]) for end_V in ends_V]
+    ends = [float(end_V[target]) - float(end_V[versus]) for end_V in (this_V, other_V)]
     at, of = ([pair[index] for pair in pairs] for index in (changed, giving))
     put = {name: _put(source[name], of, at, len(sides[changed].ids)) for name in names}
     score, differing = Score(sides[changed].position, target, versus), other.differing(model, ids)

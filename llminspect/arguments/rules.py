@@ -198,7 +198,7 @@ RULES: dict[str, list[Rule]] = {
         Rule("integrated excludes gradient", "--gradient and --integrated are two ways", "give one of them"),
         Rule("baseline path_steps of needs integrated"),
         Rule("of excludes versus", "--versus always divides the difference of the logits", "leave out {option}"),
-        Rule("gradient needs saliency patch every"),
+        Rule("gradient needs saliency patch every over"),
         Rule("gradient excludes into unless saliency", "--gradient has no effect with --into"),
         Rule("window needs surprise perplexity"),
         Rule("sweep needs patch every over", hint="give --patch TEXT, or --ablate each"),
