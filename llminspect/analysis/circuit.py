@@ -99,7 +99,7 @@ def searched(
     """What is found by the scores of both methods, without what says of which texts; and the graphs by the size of the
     scores of the first, with the number of edges of the one that was found."""
     by_size = [Graphs(contrasts, np.abs(score_RU), work.measured) for score_RU in scored]
-    sizes = [smallest(graphs, options.keep) for graphs in by_size]
+    sizes = smallest(by_size, options.keep)
     curves = [curve(graphs) for graphs in by_size]
     areas = [
         MethodAreas(
@@ -111,14 +111,14 @@ def searched(
         )
     ]  # fmt: skip
     wiring, score_RU, kept_RU = contrasts.wiring, scored[0], by_size[0].of(sizes[0])
-    without = contrasts.faithfulness(wiring.possible_RU & ~kept_RU)
+    (without,) = contrasts.faithfulness(wiring.possible_RU & ~kept_RU)
     randoms = random_graphs(contrasts, int(kept_RU.sum()), options.controls, options.seed, work.measured)
     result = CircuitResult(
         text=None, tokens=None, corrupt_text=None, corrupt_tokens=None, target=None, versus=None, over=None, pairs=None,
         difference=contrasts.whole, corrupt_difference=contrasts.nothing,
         method=method_of(options.steps), steps=options.steps, keep=options.keep,
         nodes=nodes_of(wiring, kept_RU, score_RU), edges=edges_of(wiring, kept_RU, score_RU),
-        faithfulness=by_size[0].faithfulness(sizes[0]), completeness=1 - without,
+        faithfulness=by_size[0].measured[sizes[0]], completeness=1 - without,
         of_nodes=len(wiring.nodes), of_edges=int(wiring.possible_RU.sum()),
         control=GraphControl(len(randoms), float(np.mean(randoms)), min(randoms), max(randoms), options.seed),
         methods=areas, curve=curves[0],
@@ -169,7 +169,7 @@ def method_of(steps: int) -> Literal["EAP-IG", "EAP"]:
 def seconds_of(found: Contrast) -> float:
     """How long a pass over a pair takes."""
     begun = time.perf_counter()
-    found.kept(found.wiring.possible_RU)
+    found.kept(found.wiring.possible_RU[None])
     return time.perf_counter() - begun
 
 
@@ -194,11 +194,11 @@ class Work:
         self.progress, self.gradients = progress, pairs * sum(methods_of(options))
         self.graphs, self.done, self.scores = planned(edges, options.controls), 0, 0
 
-    def scored(self, _: int) -> None:
-        """One gradient more."""
+    def scored(self, gradients: int) -> None:
+        """So many gradients more."""
+        self.scores += gradients
         if self.progress is not None:
             self.progress("scoring edges", self.scores, self.gradients)
-        self.scores += 1
 
     def measured(self) -> None:
         """One graph more."""

@@ -80,7 +80,7 @@ def circuit_over(
     contrasts = Contrasts(found)
     check_effect(contrasts)
     result, graphs, size = searched(contrasts, scored, options, work)
-    kept = contrasts.kept(graphs.of(size))
+    kept = [float(each) for each in contrasts.kept(graphs.of(size))[:, 0]]
     entries = [
         CircuitPair(
             pair.clean.text, pair.corrupt.text, named_token(model, one.target), named_token(model, one.versus),

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 MOST = 4_000_000_000
 """Bytes that what the parts of two texts write may take."""
+GRAPHS, STEPS, ROOM = 8, 8, 200_000_000
+"""Graphs that are measured together, and steps of gradients, and bytes that what their parts write may take."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +53,17 @@ class Contrast:
         return self.passes.wiring
 
     def number(self, last_TD: Any) -> Any:
-        """It, of the last stream."""
-        logits_V = self.passes.model.logits(last_TD[-1:])[0]
-        return logits_V[self.target] - logits_V[self.versus]
+        """It, of the last stream; of several [G, T, D] their sum."""
+        logits_V = self.passes.model.logits(last_TD[..., -1, :])
+        return (logits_V[..., self.target] - logits_V[..., self.versus]).sum()
 
-    def kept(self, kept_RU: Array) -> float:
+    def kept(self, kept_GRU: Array) -> Array:
         """How much of the difference is there, above that of the corrupt text, where only the edges of a graph carry
-        what the clean text gives."""
-        last_TD = self.passes.patched(kept_RU, self.clean.written_UTD[0], self.corrupt)
-        return float(self.number(last_TD)) - self.nothing
+        what the clean text gives: [G]."""
+        last_GTD = self.passes.patched(kept_GRU, self.clean.written_UTD[0], self.corrupt)
+        logits_GV = self.passes.model.logits(last_GTD[:, -1])
+        differences_G: Array = logits_GV[:, self.target].astype(float) - logits_GV[:, self.versus].astype(float)
+        return differences_G - self.nothing
 
     def without_parts(self) -> Contrast:
         """It without what the parts write in the clean text, which scores alone need."""
@@ -86,16 +90,26 @@ class Contrasts:
     def nothing(self) -> float:
         return sum(pair.nothing for pair in self.pairs) / len(self.pairs)
 
-    def faithfulness(self, kept_RU: Array) -> float:
-        """Which share of the effect is there where only the edges of a graph carry what the clean texts give."""
-        return sum(self.kept(kept_RU)) / sum(pair.whole - pair.nothing for pair in self.pairs)
+    def faithfulness(self, *graphs: Array) -> list[float]:
+        """Which share of the effect is there where only the edges of each graph, [R, U], carry what the clean texts
+        give."""
+        whole = sum(pair.whole - pair.nothing for pair in self.pairs)
+        return [float(kept) / whole for kept in self.kept(*graphs).sum(axis=0)]
 
-    def kept(self, kept_RU: Array) -> list[float]:
-        """How much of each pair's difference is there."""
-        kept_RU = self.wiring.connected(kept_RU)
-        if not kept_RU.any():
-            return [0.0] * len(self.pairs)
-        return [pair.kept(kept_RU) for pair in self.pairs]
+    def kept(self, *graphs: Array) -> Array:
+        """How much of each pair's difference is there, [pairs, G]."""
+        kept_GRU = np.array([self.wiring.connected(kept_RU) for kept_RU in graphs])
+        some = kept_GRU.any(axis=(1, 2))
+        found = np.zeros((len(self.pairs), len(graphs)))
+        for row, pair in enumerate(self.pairs if some.any() else ()):
+            found[row, some] = pair.kept(kept_GRU[some])
+        return found
+
+    @property
+    def together(self) -> int:
+        """How many graphs are measured in one pass: as many as their changes leave room for."""
+        most = max(pair.corrupt.written_UTD.nbytes for pair in self.pairs)
+        return max(1, min(GRAPHS, ROOM // most))
 
 
 def contrast(
@@ -147,15 +161,17 @@ def edge_scores(contrast: Contrast, steps: int, progress: Callable[[int], object
     change_UN = (contrast.clean.written_UTD - contrast.corrupt.written_UTD).reshape(len(wiring.writers), -1)
     from_TD, to_TD = contrast.corrupt.written_UTD[0], contrast.clean.written_UTD[0]
     score_RU = np.zeros(wiring.possible_RU.shape, from_TD.dtype)
+    together = max(1, min(STEPS, ROOM // contrast.clean.written_UTD.nbytes))
     with np.errstate(all="ignore"):
-        for step in range(1, steps + 1):
-            if progress is not None:
-                progress(step - 1)
-            streams = contrast.clean
-            if step < steps:
-                streams = passes.plain(from_TD + (to_TD - from_TD) * (step / steps))
+        for start in range(0, steps, together):
+            shares_G = np.arange(start + 1, min(start + together, steps) + 1) / steps
+            mixed_GTD = from_TD + (to_TD - from_TD) * shares_G.astype(from_TD.dtype)[:, None, None]
+            streams = contrast.clean if steps == 1 else passes.plain(mixed_GTD)
             for rows, before, slope_NTD in passes.slopes(streams, last_slope(contrast, streams)):
-                score_RU[rows, :before] += slope_NTD.reshape(len(rows), -1) @ change_UN[:before].T
+                slope_NN = slope_NTD.reshape(-1, len(rows), change_UN.shape[1]).sum(axis=0)
+                score_RU[rows, :before] += slope_NN @ change_UN[:before].T
+            if progress is not None:
+                progress(len(shares_G))
     if not np.isfinite(score_RU).all():
         raise not_numbers("gradients")
     score_RU /= steps

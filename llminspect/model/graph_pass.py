@@ -44,29 +44,34 @@ ROUNDING = 1e-3
 
 
 class SplitLayer(Layer):
-    """A layer whose heads each read a stream of their own, [H, T, D]."""
+    """A layer whose heads each read a stream of their own, [..., H, T, D]."""
 
     def _projected(self, part: str, x_TD: Array, heads: int) -> Array:
-        copies, tokens, width = x_TD.shape
+        *front, copies, tokens, width = x_TD.shape
         weight_KED = np.asarray(self.arrays[f"{part}.weight"]).reshape(heads, -1, width)
-        made = x_TD.reshape(heads, copies // heads * tokens, width) @ weight_KED.swapaxes(-1, -2)
+        rows = x_TD.reshape(*front, heads, copies // heads * tokens, width)
+        if front:  # The rows of all graphs together: one product a head.
+            rows = rows.swapaxes(0, 1).reshape(heads, -1, width)
+        made = rows @ weight_KED.swapaxes(-1, -2)
         bias = self.arrays.get(f"{part}.bias")
         if bias is not None:
             made = made + bias.reshape(heads, 1, -1)
         if self.config.clip is not None:
             made = namespace(made).clip(made, -self.config.clip, self.config.clip)
-        made_HTE: Array = made.reshape(copies, tokens, -1)
+        if front:
+            made = made.reshape(heads, *front, -1, made.shape[-1]).swapaxes(0, 1)
+        made_HTE: Array = made.reshape(*front, copies, tokens, made.shape[-1])
         return made_HTE
 
     def _norm_heads(self, name: str, x_HTE: Array) -> Array:
         weight = self.arrays[f"{name}.weight"]
         if weight.ndim == 1:
             return super()._norm_heads(name, x_HTE)
-        weight_H1E = np.repeat(weight, len(x_HTE) // len(weight), axis=0)[:, None]
+        weight_H1E = np.repeat(weight, x_HTE.shape[-3] // len(weight), axis=0)[:, None]
         return norm({f"{name}.weight": weight_H1E}, name, x_HTE, self.config)
 
     def mixed(self, inputs: Sequence[Array], rotation_TP: tuple[Array, ...], mask_TS: Any, bias_HTS: Any) -> Array:
-        """What each head mixes, [H, T, E], of the streams [H, T, D] that its query, key and value are made of."""
+        """What each head mixes, [..., H, T, E], of the streams [..., H, T, D] of its query, key and value."""
         keys, _ = self.config.heads_of(self.index)
         wanted = ("query", self.config.sizes.H), ("key", keys), (self._value_from, keys)
         made = [
@@ -81,7 +86,7 @@ class SplitLayer(Layer):
         )  # fmt: skip
 
     def written(self, mixed_HTE: Array) -> Array:
-        """What each head adds to the stream, [H, T, D]."""
+        """What each head adds to the stream, [..., H, T, D]."""
         heads = self.config.sizes.H
         weight = self.arrays.get("attention.output.weight")
         weight_DI = np.eye(heads * mixed_HTE.shape[-1], dtype=mixed_HTE.dtype) if weight is None else np.asarray(weight)
@@ -95,9 +100,15 @@ class SplitLayer(Layer):
         return 0.0 if bias_D is None else bias_D * self.config.residual_scale
 
     def fed_forward(self, stream_TD: Array) -> Array:
-        """What the feed-forward step adds to the stream, [T, D]."""
+        """What the feed-forward step adds to the stream, [..., T, D]."""
         added_TD = self._fed_forward(self._read("feedforward", stream_TD))
         return added_TD if self.config.residual_scale == 1 else added_TD * self.config.residual_scale
+
+
+def copied(stream_TD: Array, heads: int) -> Array:
+    """The same stream for each head, [..., H, T, D]."""
+    *front, tokens, width = stream_TD.shape
+    return np.broadcast_to(stream_TD[..., None, :, :], (*front, heads, tokens, width))
 
 
 @dataclass(frozen=True)
@@ -140,7 +151,7 @@ class GraphPass:
         return SplitLayer(self.model.params.layer(index), self.model.config, index, "", NO_TAP)
 
     def heads(self, layer: SplitLayer, inputs: Sequence[Array]) -> Array:
-        """What the heads of a layer write, [H, T, D], of the streams that queries, keys and values are made of."""
+        """What the heads of a layer write, [..., H, T, D], of the streams that queries, keys and values are made of."""
         rotations, masks, bias_HTS = self._around
         config, table_BH = self.model.config, layer.arrays.get("attention.relative.weight")
         if table_BH is not None:
@@ -150,7 +161,8 @@ class GraphPass:
         return layer.written(layer.mixed(inputs, rotation_TP, masks[config.window_of(layer.index)], bias_HTS))
 
     def plain(self, embedding_TD: Array) -> Streams:
-        """The pass in which every part reads all that was written before it."""
+        """The pass in which every part reads all that was written before it; of several embeddings [G, T, D] at once
+        each array has their axis before T."""
         config, wiring = self.model.config, self.wiring
         written_UTD = np.empty((len(wiring.writers), *embedding_TD.shape), embedding_TD.dtype)
         before_LTD, middle_LTD = np.empty((2, config.sizes.L, *embedding_TD.shape), embedding_TD.dtype)
@@ -159,66 +171,72 @@ class GraphPass:
             layer = self.layer(index)
             before_LTD[index] = stream_TD
             if part.heads:
-                copies_HTD = np.broadcast_to(stream_TD, (len(part.heads), *stream_TD.shape))
-                added_HTD = written_UTD[part.written] = self.heads(layer, [copies_HTD] * 3)
-                stream_TD = stream_TD + added_HTD.sum(axis=0) + layer.constant()
+                added_HTD = self.heads(layer, [copied(stream_TD, len(part.heads))] * 3)
+                written_UTD[part.written] = np.moveaxis(added_HTD, -3, 0)
+                stream_TD = stream_TD + added_HTD.sum(axis=-3) + layer.constant()
             middle_LTD[index] = before_LTD[index] if config.parallel else stream_TD
             if part.step is not None:
                 added_TD = written_UTD[part.step.writes] = layer.fed_forward(middle_LTD[index])
                 stream_TD = stream_TD + added_TD
         return Streams(written_UTD, before_LTD, middle_LTD, stream_TD)
 
-    def patched(self, kept_RU: Array, embedding_TD: Array, corrupt: Streams) -> Array:
-        """The last stream [T, D] where the edges of a graph carry what this pass gives, and all others what `corrupt`
-        gave: exact, each part is computed anew from what it then reads."""
-        change_UTD = np.zeros_like(corrupt.written_UTD)
-        change_UTD[0] = embedding_TD - corrupt.written_UTD[0]
-        flat_UN = change_UTD.reshape(len(change_UTD), -1)
-        keep_RU = kept_RU.astype(embedding_TD.dtype)
+    def patched(self, kept_GRU: Array, embedding_TD: Array, corrupt: Streams) -> Array:
+        """The last stream [G, T, D] where the edges of each graph carry what this pass gives, and all others what
+        `corrupt` gave: exact, each part is computed anew from what it then reads. Weights are read once for all."""
+        graphs = len(kept_GRU)
+        change_GUTD = np.zeros((graphs, *corrupt.written_UTD.shape), embedding_TD.dtype)
+        change_GUTD[:, 0] = embedding_TD - corrupt.written_UTD[0]
+        flat_GUN = change_GUTD.reshape(graphs, len(corrupt.written_UTD), -1)
 
-        def read(rows: Array, before: int, base_TD: Array) -> Array:
-            moved = keep_RU[rows, :before] @ flat_UN[:before]
-            inputs: Array = moved.reshape(len(rows), *base_TD.shape) + base_TD
-            return inputs
+        def read(live: Array, rows: Array, before: int, base_TD: Array) -> Array:
+            inputs_GNTD = np.empty((len(live), len(rows), *base_TD.shape), base_TD.dtype)
+            for graph, inputs_NTD in zip(live, inputs_GNTD, strict=True):
+                kept_NU = kept_GRU[graph, rows, :before]
+                writers = np.flatnonzero(kept_NU.any(axis=0))
+                moved_NN = kept_NU[:, writers].astype(base_TD.dtype) @ flat_GUN[graph, writers]
+                np.add(moved_NN.reshape(inputs_NTD.shape), base_TD, out=inputs_NTD)
+            return inputs_GNTD
 
         for index, part in enumerate(self.parts):
             layer, rows = None, part.rows
-            if part.heads and kept_RU[rows].any():
+            live = np.flatnonzero(kept_GRU[:, rows].any(axis=(1, 2)))
+            if len(live):
                 layer = self.layer(index)
-                inputs_NTD = read(rows, part.heads[0].before, corrupt.before_LTD[index])
-                now_HTD = self.heads(layer, np.split(inputs_NTD, 3))
-                change_UTD[part.written] = now_HTD - corrupt.written_UTD[part.written]
+                inputs_GNTD = read(live, rows, part.heads[0].before, corrupt.before_LTD[index])
+                now_GHTD = self.heads(layer, np.split(inputs_GNTD, 3, axis=1))
+                change_GUTD[live, part.written] = now_GHTD - corrupt.written_UTD[part.written]
             step = part.step
-            if step is not None and kept_RU[step.reads[0]].any():
+            live = np.flatnonzero(kept_GRU[:, [] if step is None else step.reads].any(axis=(1, 2)))
+            if step is not None and len(live):
                 layer = layer or self.layer(index)
-                input_TD = read(np.array(step.reads), step.before, corrupt.middle_LTD[index])[0]
-                change_UTD[step.writes] = layer.fed_forward(input_TD) - corrupt.written_UTD[step.writes]
+                input_GTD = read(live, np.array(step.reads), step.before, corrupt.middle_LTD[index])[:, 0]
+                change_GUTD[live, step.writes] = layer.fed_forward(input_GTD) - corrupt.written_UTD[step.writes]
         last = self.wiring.nodes[-1]
-        final_TD: Array = read(np.array(last.reads), last.before, corrupt.last_TD)[0]
-        return final_TD
+        final_GTD: Array = read(np.arange(graphs), np.array(last.reads), last.before, corrupt.last_TD)[:, 0]
+        return final_GTD
 
     def slopes(self, streams: Streams, slope_TD: Array) -> Iterator[tuple[Array, int, Array]]:
         """How a number changes with what each reader reads, from the last to the first: rows, how many writers come
-        before them, and the gradients [rows, T, D]; `slope_TD` is that by the last stream."""
+        before them, and the gradients [..., rows, T, D]; `slope_TD` is that by the last stream."""
         last = self.wiring.nodes[-1]
-        yield np.array(last.reads), last.before, slope_TD[None]
+        yield np.array(last.reads), last.before, slope_TD[..., None, :, :]
         for index, part in reversed(list(enumerate(self.parts))):
             layer, step_slope_TD = self.layer(index), np.zeros_like(slope_TD)
             if part.step is not None:
                 tape = Tape()
                 read_TD = tape.watch(streams.middle_LTD[index])
                 (step_slope_TD,) = tape.gradients((layer.fed_forward(read_TD) * slope_TD).sum(), [read_TD])  # type: ignore[arg-type]
-                yield np.array(part.step.reads), part.step.before, step_slope_TD[None]
+                yield np.array(part.step.reads), part.step.before, step_slope_TD[..., None, :, :]
             to_heads_TD = slope_TD if self.model.config.parallel else slope_TD + step_slope_TD
             slope_TD = slope_TD + step_slope_TD
             if part.heads:
                 tape = Tape()
-                copies = np.broadcast_to(streams.before_LTD[index], (len(part.heads), *slope_TD.shape))
-                read = [tape.watch(copies) for _ in range(3)]
-                along = (self.heads(layer, read) * to_heads_TD).sum()  # type: ignore[arg-type]
-                slope_NTD = np.concatenate(tape.gradients(along, read))
+                copies_HTD = copied(streams.before_LTD[index], len(part.heads))
+                read = [tape.watch(copies_HTD) for _ in range(3)]
+                along = (self.heads(layer, read) * to_heads_TD[..., None, :, :]).sum()  # type: ignore[arg-type]
+                slope_NTD = np.concatenate(tape.gradients(along, read), axis=-3)
                 yield part.rows, part.heads[0].before, slope_NTD
-                slope_TD = slope_TD + slope_NTD.sum(axis=0)
+                slope_TD = slope_TD + slope_NTD.sum(axis=-3)
 
     @cached_property
     def parts(self) -> tuple[LayerNodes, ...]:

@@ -58,11 +58,11 @@ def test_faithfulness_is_the_share_of_the_mean_effect() -> None:
     model = open_model(LLAMA)
     pairs = [contrast(model, *texts, answers) for texts, answers in zip(PAIRS, ANSWERS, strict=True)]
     effects = [pair.whole - pair.nothing for pair in pairs]
-    kept = [pair.kept(kept_RU) for pair in pairs]
+    kept = [pair.kept(kept_RU[None])[0] for pair in pairs]
     assert whole.faithfulness == pytest.approx(sum(kept) / sum(effects), abs=1e-5) and whole.faithfulness >= 0.6
     shares = [one / effect for one, effect in zip(kept, effects, strict=True)]
     assert [pair.faithfulness for pair in whole.pairs] == pytest.approx(shares, abs=1e-5)
-    rest = [pair.kept(pair.wiring.possible_RU & ~kept_RU) for pair in pairs]
+    rest = [pair.kept((pair.wiring.possible_RU & ~kept_RU)[None])[0] for pair in pairs]
     assert whole.completeness == pytest.approx(1 - sum(rest) / sum(effects), abs=1e-5)
 
 

@@ -45,7 +45,7 @@ def test_every_kind_adds_up_or_is_refused(name: str, opened: Opened) -> None:
     (clean_TD, clean), (_, corrupt) = ((passes.embedded(ids), ids) for ids in texts(model))
     streams = passes.plain(passes.embedded(corrupt))
     for kept_RU, ids in ((passes.wiring.possible_RU, clean), (passes.wiring.possible_RU & False, corrupt)):
-        assert_close(passes.patched(kept_RU, clean_TD, streams), model.run(ids).stream_TD, SINGLE)
+        assert_close(passes.patched(kept_RU[None], clean_TD, streams)[0], model.run(ids).stream_TD, SINGLE)
     assert_close(passes.plain(clean_TD).last_TD, model.run(clean).stream_TD, SINGLE)
 
 
@@ -55,13 +55,13 @@ def test_graphs_are_patched_as_taps_do_it_part_by_part(name: str, opened: Opened
     passes, (clean, corrupt) = graph_pass(model, len(TEXTS[0])), texts(model)
     wiring, chance = passes.wiring, np.random.default_rng(11)
     streams = passes.plain(passes.embedded(corrupt))
-    for share in (0.3, 0.7):
-        kept_RU = wiring.possible_RU & (chance.random(wiring.possible_RU.shape) < share)
-        found_TD = passes.patched(kept_RU, passes.embedded(clean), streams)
+    drawn = [wiring.possible_RU & (chance.random(wiring.possible_RU.shape) < share) for share in (0.3, 0.7)]
+    together_GTD = passes.patched(np.array(drawn), passes.embedded(clean), streams)
+    for kept_RU, found_TD in zip(drawn, together_GTD, strict=True):
         assert_close(found_TD, PartByPart(model, passes, clean, corrupt, kept_RU).last_TD, 1e-12)
         # What stands on no way through changes nothing.
         assert_close(
-            passes.patched(wiring.connected(kept_RU), passes.embedded(clean), streams)[-1], found_TD[-1], 1e-12
+            passes.patched(wiring.connected(kept_RU)[None], passes.embedded(clean), streams)[0, -1], found_TD[-1], 1e-12
         )
 
 
@@ -162,7 +162,7 @@ def test_a_score_is_what_patching_its_edge_alone_takes_away_where_texts_hardly_d
     for edge in chance.permutation(edges)[:80]:
         kept_RU = possible_RU.copy()
         kept_RU[tuple(edge)] = False
-        lost = found.whole - float(found.number(passes.patched(kept_RU, clean_TD, found.corrupt)))
+        lost = found.whole - float(found.number(passes.patched(kept_RU[None], clean_TD, found.corrupt)[0]))
         assert abs(lost - score_RU[tuple(edge)]) < 2e-4 * largest
 
 
@@ -188,7 +188,6 @@ def test_faithfulness_is_nought_without_edges_and_one_with_all(opened: Opened) -
     passes, ids = graph_pass(model, len(TEXTS[0])), texts(model)
     found = between(passes, *(passes.embedded(each) for each in ids))
     possible_RU = passes.wiring.possible_RU
-    assert Contrasts((found,)).faithfulness(possible_RU & False) == 0
-    assert Contrasts((found,)).faithfulness(possible_RU) == pytest.approx(1, abs=1e-4)
+    assert Contrasts((found,)).faithfulness(possible_RU & False, possible_RU) == [0, pytest.approx(1, abs=1e-4)]
     ends = [model.logits(model.run(each).stream_TD[-1:])[0] for each in ids]
     assert [found.whole, found.nothing] == pytest.approx([float(end[5] - end[9]) for end in ends], abs=1e-5)
