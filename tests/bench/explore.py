@@ -9,6 +9,7 @@ import resource
 import shutil
 import statistics
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from tests.bench.report import milliseconds, say, table, title
 from tests.bench.terminal import Terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from llminspect.model.opened import Model
     from tests.bench.report import Bench
 
@@ -55,18 +58,37 @@ async def _soak(model: Model, keys: int, seed: int, text: str) -> list[int]:
     return sizes
 
 
-def _ours(bench: Bench, typed: str, *options: str) -> tuple[float, list[float], list[float], int]:
-    """Seconds to the first screen with an answer, from each letter to the next tokens, and from Enter, which takes the
-    most probable token; the memory."""
+@dataclass(frozen=True)
+class Pressed:
+    """What some keys took, from each to the last of its answer."""
+
+    seconds: list[float]
+    processor: float
+    """Seconds that processors worked for each, on average, the wait after it with it."""
+
+    def shown(self) -> list[str]:
+        return [milliseconds(of) for of in (statistics.median(self.seconds), max(self.seconds), self.processor)]
+
+
+def _pressed(terminal: Terminal, keys: Sequence[bytes]) -> Pressed:
+    before = terminal.processor()
+    seconds = [terminal.press(key) for key in keys]
+    return Pressed(seconds, (terminal.processor() - before) / len(keys))
+
+
+def _ours(bench: Bench, typed: str, *options: str) -> list[str]:
+    """The first screen with an answer; each letter to the next tokens; Enter, which takes the most probable token; the
+    memory."""
     terminal = Terminal([*bench.program, "explore", SENTENCE, "--model", bench.model, *options], b"%")
     start = terminal.started()
     terminal.send(b"i")
-    letters = [terminal.press(letter.encode()) for letter in typed]
+    letters = _pressed(terminal, [letter.encode() for letter in typed])
     terminal.send(b"\r")  # Out of the text.
-    return start, letters, [terminal.press(b"\r") for _ in range(TAKEN)], terminal.leave(b"q")
+    taken = _pressed(terminal, [b"\r"] * TAKEN)
+    return [milliseconds(start), *letters.shown(), *taken.shown(), f"{terminal.leave(b'q') / 1e6:.0f} MB"]
 
 
-def _token_explorer(bench: Bench, checkout: Path) -> tuple[float, list[float], int]:
+def _token_explorer(bench: Bench, checkout: Path) -> list[str]:
     """The same of token-explorer, which has a text of a file, and takes the most probable token with l."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "token-explorer")
@@ -79,7 +101,8 @@ def _token_explorer(bench: Bench, checkout: Path) -> tuple[float, list[float], i
         python = os.environ.get("LLMINSPECT_TOKEN_EXPLORER_PYTHON", bench.peers_python)
         terminal = Terminal([python, "main.py", "--input", "sentence.txt"], b"0.", folder)
         start = terminal.started()
-        return start, [terminal.press(b"l") for _ in range(TAKEN)], terminal.leave(b"\x11")
+        taken = _pressed(terminal, [b"l"] * TAKEN)
+        return [milliseconds(start), *["none"] * 3, *taken.shown(), f"{terminal.leave(bytes([0x11])) / 1e6:.0f} MB"]
 
 
 def explore(bench: Bench) -> None:
@@ -87,15 +110,15 @@ def explore(bench: Bench) -> None:
     from llminspect.opening import open_model
 
     title("explore")
-    _ours(bench, "")  # What is read from the disk the first time.
-    start, letters, taken, memory = _ours(bench, TYPED)
-    rows = [["explore", *_shown(start, letters, taken, memory)]]
+    _ours(bench, TYPED[:1])  # What is read from the disk the first time.
+    rows = [["explore", *_ours(bench, TYPED)]]
     checkout = os.environ.get("LLMINSPECT_TOKEN_EXPLORER")
     if checkout:
-        start, theirs, memory = _token_explorer(bench, Path(checkout))
-        rows.append(["token-explorer", *_shown(start, [], theirs, memory)])
-    table(["", "first answer", "a letter", "the slowest", "a token taken", "the slowest", "memory"], rows)
-    say("A letter, a token taken: from the key to the last of the next tokens on the terminal, the median. ")
+        rows.append(["token-explorer", *_token_explorer(bench, Path(checkout))])
+    of_keys = ["median", "slowest", "processor"]
+    head = ["", "first answer", *(f"{what}, {of}" for what in ("letter", "token taken") for of in of_keys), "memory"]
+    table(head, rows)
+    say("From a key to the last of the next tokens on the terminal. Processor: the work of all cores for a key.")
     if not checkout:
         say("token-explorer was not measured: `LLMINSPECT_TOKEN_EXPLORER` names a checkout of willkurt/token-explorer, "
             "`LLMINSPECT_TOKEN_EXPLORER_PYTHON` an interpreter that has what it needs.")  # fmt: skip
@@ -103,8 +126,3 @@ def explore(bench: Bench) -> None:
     say(
         f"2,000 random keys: most memory after 200 of them {sizes[1] / 1e3:.0f} MB, after all {sizes[-1] / 1e3:.0f} MB."
     )
-
-
-def _shown(start: float, letters: list[float], taken: list[float], memory: int) -> list[str]:
-    found = [milliseconds(of) for each in (letters, taken) if each for of in (statistics.median(each), max(each))]
-    return [milliseconds(start), *(["none"] * 2 if not letters else []), *found, f"{memory / 1e6:.0f} MB"]

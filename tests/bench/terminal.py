@@ -9,16 +9,16 @@ import select
 import struct
 import termios
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.bench.measure import environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 COLUMNS, ROWS = 100, 30
-QUIET = 0.4
+QUIET = 1.0
 """Seconds without an answer after which no more of it is waited for; a cursor that blinks is none."""
 PATIENCE = 120
 
@@ -54,10 +54,15 @@ class Terminal:
         os.write(self.screen, key)
         return self.answered() - begun
 
+    def processor(self) -> float:
+        """Seconds that processors have worked for it: others' work does not count."""
+        fields = Path(f"/proc/{self.process}/stat").read_text("ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def send(self, key: bytes) -> None:
         """A key that has no answer."""
         os.write(self.screen, key)
-        while select.select([self.screen], [], [], QUIET)[0]:
+        while select.select([self.screen], [], [], 0.4)[0]:
             os.read(self.screen, 1 << 20)
 
     def leave(self, key: bytes) -> int:

@@ -81,6 +81,11 @@ def test_keys_write_a_text_and_go_back(smollm2: Model) -> None:
         assert pilot.app.session.state.way() == []
         await press(pilot, "i", *" in", "escape")
         assert pilot.app.session.state.text == f"{TEXT} in" and pilot.app.focused is None
+        await press(pilot, "u", "u")
+        await press(pilot, "u", "t", *" Paris", "enter", "v", *" London", "enter")
+        shown = seen(pilot)
+        assert "target ·Paris 77.25%, rank 0" in shown and "versus ·London 1.25%, rank 2" in shown
+        assert "their logits are +4.126 apart" in shown
         await press(pilot, "k", *"top_k=2 temperature=0.5", "enter")
         assert "cut" in seen(pilot)
 
@@ -222,7 +227,10 @@ def test_a_text_that_cannot_be_read_leaves_no_answers_of_another_pane() -> None:
 
 
 def test_the_help_has_every_key() -> None:
-    assert len(help_text().splitlines()) == len(KEYS)
+    assert len(help_text(200).splitlines()) == len(KEYS)
+    for room in (20, 58, 78):
+        shown = help_text(room)
+        assert max(map(len, shown.splitlines())) <= room and set("".join(text for *_, text in KEYS)) <= set(shown)
 
 
 def test_random_keys_end_in_no_error() -> None:

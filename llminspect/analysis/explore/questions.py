@@ -91,7 +91,10 @@ def _next(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:
         return [question("forward", **experiments(state))]
     position = place(state, tokens)[0]
     if position < tokens - 1:  # What was said there, though the text goes on.
-        return [question("forward", at=position, top=ALTERNATIVES + 1, **experiments(state))]
+        return [
+            question("forward", at=position, top=ALTERNATIVES + 1, **experiments(state)),
+            *_in_question(state, position),
+        ]
     knobs = {field.name: getattr(state.knobs, field.name) for field in fields(state.knobs)}
     seed = 0 if any(value is not None for value in knobs.values()) else None
     written: dict[str, Any] = {
@@ -100,7 +103,13 @@ def _next(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:
         "alternatives": ALTERNATIVES,
         "steps": seed is not None,
     }
-    return [question("generate", **written, **knobs, seed=seed, **experiments(state))]
+    return [question("generate", **written, **knobs, seed=seed, **experiments(state)), *_in_question(state, position)]
+
+
+def _in_question(state: ExploreState, position: int) -> list[PaneQuestion]:
+    """How probable the target is, and what it is compared with."""
+    tokens = [token for token in (state.target, state.versus) if token is not None]
+    return [question("forward", at=position, target=token, **experiments(state)) for token in tokens]
 
 
 def _tokens(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:
@@ -144,7 +153,7 @@ def _lens(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:
 def _changes(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:
     if not state.changes:
         return []
-    look: dict[str, Any] = {"at": place(state, tokens)[0], "target": state.target, "versus": state.versus}
+    look: dict[str, Any] = {"at": place(state, tokens)[0], "target": state.target}
     alone = range(len(state.changes)) if len(state.changes) > 1 else ()
     every = [experiments(state), *(experiments(state, index) for index in alone)]
     return [question("forward", **look, **options) for options in every]

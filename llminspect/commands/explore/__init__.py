@@ -51,7 +51,8 @@ def command(options: ExploreOptions, model: ModelOptions, output: OutputOptions)
         name, first, events = read_session(options.session)
         if model.model == ModelOptions().model:
             model = replace(model, model=name)
-    interactive = not output.json and output.save is None and sys.stdin.isatty() and sys.stdout.isatty()
+    screen = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))  # It is drawn on the last.
+    interactive = not output.json and output.save is None and screen
     if options.session is not None and first is None and not interactive:
         raise UsageError(f"there is no session {options.session.name!r:.100}", "explore makes one on a terminal")
     if options.session is not None:

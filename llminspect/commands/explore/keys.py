@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+from textwrap import wrap
+
 KEYS: list[tuple[str, str, str]] = [
     ("i,/", "edit", "edit the text (Enter or Esc ends it)"),
     ("1,2,3,4,5,6,7", "pane", "next token, tokens, heads, head, lens, changes, features; Tab goes to the next"),
@@ -70,8 +73,13 @@ _NAMES = {
 }
 
 
-def help_text() -> str:
-    """The keys, a line each."""
+def help_text(room: int) -> str:
+    """The keys, each with what it does beside it, in lines of `room` cells."""
     rows = [(" ".join(_NAMES.get(key, key) for key in keys.split(",")), text) for keys, _, text in KEYS]
-    widest = max(len(keys) for keys, _ in rows)
-    return "\n".join(f"{keys.ljust(widest)}  {text}" for keys, text in rows)
+    widest = min(max(len(keys) for keys, _ in rows), room // 2)
+    lines = list[str]()
+    for keys, text in rows:
+        beside = wrap(text, max(8, room - widest - 2))
+        left = wrap(keys, max(1, widest))
+        lines += [f"{key.ljust(widest)}  {part}".rstrip() for key, part in zip_longest(left, beside, fillvalue="")]
+    return "\n".join(lines)

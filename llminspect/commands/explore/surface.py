@@ -56,7 +56,7 @@ class Surface(DrawnScreen):
         """What the line at the foot is for."""
         self.path_to_write = Path()
         """What was to be written where a file is already."""
-        self.word = ""
+        self.word, self._was_wide = "", False
         self.computing = Computing(session, self._from_thread, self.wide, self._broken)
 
     def keep(self) -> None:
@@ -132,6 +132,7 @@ class Surface(DrawnScreen):
     def follow(self) -> None:
         """Let what the state wants be computed; what is there is shown until then."""
         self.draw()
+        self._was_wide = self.wide()
         self.computing.wish(self.session.state)
 
     def ask(self, what: str, value: str = "") -> None:
@@ -165,7 +166,10 @@ class Surface(DrawnScreen):
         self._status()
 
     def on_resize(self) -> None:
-        self.follow()
+        if self.wide() and not self._was_wide:
+            self.follow()
+        else:
+            self.draw()
 
     def _status(self) -> None:
         """The line at the foot: a question, a refusal, how far a computation is, or the most useful keys. It grows to
@@ -186,7 +190,8 @@ class Surface(DrawnScreen):
         self.draw()
 
     def say_help(self) -> None:
-        self.over = None if self.over is not None else help_text()
+        room = max(20, self.query_one("#body", VerticalScroll).size.width - 2)
+        self.over = None if self.over is not None else help_text(room)
         self.draw()
 
     def do_nothing(self) -> None:

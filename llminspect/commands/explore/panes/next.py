@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.style import Style
 from rich.text import Text
 
-from llminspect.analysis.candidates import ProbableToken
+from llminspect.analysis.candidates import ProbableToken, RankedToken
 from llminspect.analysis.forward_result import ForwardResult
 from llminspect.analysis.generate import GenerateResult
 from llminspect.core.numbers import percent
@@ -17,7 +18,7 @@ from llminspect.render.bars import bar
 from llminspect.render.safe import fit, visible, width
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from llminspect.commands.explore.panes import Seen
     from llminspect.model.opened import Model
 
-LONGEST_LABEL, BAR_CELLS, MOST_BRANCHES = 24, 30, 12
+LONGEST_LABEL, BAR_CELLS, BESIDE_CELLS, MOST_BRANCHES = 24, 30, 16, 12
 
 
 def next_candidates(result: Result) -> list[ProbableToken]:
@@ -42,9 +43,12 @@ def next_candidates(result: Result) -> list[ProbableToken]:
 
 def view(seen: Seen) -> RenderableType:
     parts: list[RenderableType] = []
+    in_question: list[RankedToken] = []
     for _, result in seen.found:
         tokens = next_candidates(result)
-        if tokens:
+        if isinstance(result, ForwardResult) and result.target is not None and parts:
+            in_question.append(result.target)
+        elif tokens:
             parts += _bars(tokens, seen.chosen, _left(result))
         elif isinstance(result, ForwardResult):
             from llminspect.commands.forward.view import render
@@ -54,9 +58,22 @@ def view(seen: Seen) -> RenderableType:
             from llminspect.commands.generate.view import filter_view
 
             parts += [Text(), filter_view(0, result.steps[0])]
+    parts += _in_question(seen.state, in_question)
     if seen.state.taken:
         parts += [Text(), Text("tokens taken", theme.TITLE), *tree_lines(seen.model, seen.state)]
     return Group(*parts)
+
+
+def _in_question(state: ExploreState, tokens: Sequence[RankedToken]) -> Iterator[Text]:
+    """The target, what it is compared with, and by how much the one's logit is above the other's."""
+    names = [name for name in ("target", "versus") if getattr(state, name) is not None]
+    for name, token in zip(names, tokens, strict=False):
+        line = Text(f"{name} {visible(token.text, True)} {percent(token.prob, 2)}, rank {token.rank}", no_wrap=True)
+        line.overflow = "ellipsis"
+        yield line
+    if len(tokens) > 1 and all(token.prob > 0 for token in tokens):
+        apart = math.log(tokens[0].prob) - math.log(tokens[1].prob)
+        yield Text(f"their logits are {apart:+.3f} apart", theme.QUIET, no_wrap=True, overflow="ellipsis")
 
 
 def _left(result: Result) -> dict[int, float] | None:
@@ -68,12 +85,13 @@ def _left(result: Result) -> dict[int, float] | None:
 def _bars(tokens: Sequence[ProbableToken], chosen: int, left: dict[int, float] | None) -> list[RenderableType]:
     names = [visible(token.text, True) for token in tokens]
     cells = min(LONGEST_LABEL, max(map(width, names)))
+    longest = BAR_CELLS if left is None else BESIDE_CELLS
     lines: list[RenderableType] = []
     for index, (token, name) in enumerate(zip(tokens, names, strict=True)):
         mark = "▶ " if index == min(chosen, len(tokens) - 1) else "  "
         line = Text(mark + fit(name, cells), theme.STRONG if mark.strip() else "", no_wrap=True, overflow="crop")
         line.append(f" {percent(token.prob, 2):>7} ")
-        line.append(bar(float(token.prob), BAR_CELLS), theme.BAR_CHOSEN if mark.strip() else theme.BAR)
+        line.append(bar(float(token.prob), longest), theme.BAR_CHOSEN if mark.strip() else theme.BAR)
         if left is not None and token.id in left:
             kept = left[token.id]
             line.append(f" drawn with {percent(kept, 2)}" if kept else " cut", theme.QUIET)
