@@ -12,8 +12,7 @@ from llminspect.core.array import Array, ByName, namespace, overwrite
 
 def sigmoid(x: Array) -> Array:
     """1 / (1 + e^−x), to the last digit far below 0 as well, where 0.5 (1 + tanh(x / 2)) has none left."""
-    found: Array = 1 / _one_plus_exp(x)
-    return found
+    return 1 / _one_plus_exp(x)
 
 
 def silu(x: Array) -> Array:
@@ -74,8 +73,7 @@ def _polynomial(x: Array, coefficients: tuple[float, ...]) -> Array:
 def relu(x: Array) -> Array:
     """max(x, 0)."""
     xp = namespace(x)
-    positive: Array = xp.maximum(x, xp.zeros((), dtype=x.dtype))
-    return positive
+    return xp.maximum(x, xp.zeros((), dtype=x.dtype))
 
 
 def relu_squared(x: Array) -> Array:
@@ -90,8 +88,7 @@ def quick_gelu(x: Array) -> Array:
 
 
 def tanh(x: Array) -> Array:
-    bent: Array = namespace(x).tanh(x)
-    return bent
+    return namespace(x).tanh(x)
 
 
 CURVE = ("rising", "falling", "slope", "limit")
@@ -115,14 +112,12 @@ def xielu(x: Array, arrays: ByName, part: str) -> Array:
 def softplus(x: Array) -> Array:
     """log(1 + eˣ): above nought, and x where that is large."""
     xp = namespace(x)
-    above: Array = xp.logaddexp(xp.zeros_like(x), x)
-    return above
+    return xp.logaddexp(xp.zeros_like(x), x)
 
 
 def gelu_10(x: Array) -> Array:
     """GELU, between −10 and 10 (Wu et al. 2020, "Integer Quantization for Deep Learning Inference", section 5)."""
-    bent: Array = namespace(x).clip(gelu(x), -10.0, 10.0)
-    return bent
+    return namespace(x).clip(gelu(x), -10.0, 10.0)
 
 
 def mish(x: Array) -> Array:
@@ -132,8 +127,7 @@ def mish(x: Array) -> Array:
 
 def relu6(x: Array) -> Array:
     """x between 0 and 6 (Krizhevsky 2010, "Convolutional Deep Belief Networks on CIFAR-10")."""
-    bent: Array = namespace(x).clip(x, 0.0, 6.0)
-    return bent
+    return namespace(x).clip(x, 0.0, 6.0)
 
 
 def hardswish(x: Array) -> Array:
@@ -144,8 +138,7 @@ def hardswish(x: Array) -> Array:
 def leaky_relu(x: Array) -> Array:
     """x above 0, a hundredth of it below (Maas et al. 2013)."""
     xp = namespace(x)
-    bent: Array = xp.where(x > 0, x, x * 0.01)
-    return bent
+    return xp.where(x > 0, x, x * 0.01)
 
 
 def laplace(x: Array) -> Array:
@@ -155,8 +148,7 @@ def laplace(x: Array) -> Array:
 
 def sqrt_softplus(x: Array) -> Array:
     """√log(1 + e^x)."""
-    bent: Array = namespace(x).sqrt(softplus(x))
-    return bent
+    return namespace(x).sqrt(softplus(x))
 
 
 _NAMED = (

@@ -17,7 +17,13 @@ import numpy as np
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 
-def namespace(array: Array) -> Any:
+class Functions(Protocol):
+    """Those of an array library, each of which gives an array."""
+
+    def __getattr__(self, name: str, /) -> Callable[..., Array]: ...
+
+
+def namespace(array: Array) -> Functions:
     """The functions that belong to `array`: numpy's, or those of the library that made it."""
     return array.__array_namespace__()
 
@@ -31,8 +37,7 @@ def overwrite(function: str, temporary: Array, *others: Any) -> Array:
     if isinstance(temporary, np.ndarray):
         result: Array = getattr(np, function)(temporary, *others, out=temporary)
         return result
-    other_library: Array = getattr(namespace(temporary), function)(temporary, *others)
-    return other_library
+    return getattr(namespace(temporary), function)(temporary, *others)
 
 
 def mean_of_last(x_TD: Array) -> Array:
@@ -40,8 +45,7 @@ def mean_of_last(x_TD: Array) -> Array:
     if isinstance(x_TD, np.ndarray):  # As numpy's own `mean`, which takes twice the time for one row.
         mean_T1: Array = np.add.reduce(x_TD, -1, keepdims=True) / x_TD.shape[-1]
         return mean_T1
-    found_T1: Array = namespace(x_TD).mean(x_TD, axis=-1, keepdims=True)
-    return found_T1
+    return namespace(x_TD).mean(x_TD, axis=-1, keepdims=True)
 
 
 def concrete(*arrays: Any) -> bool:
@@ -160,8 +164,7 @@ class RowsOnDemand:
         Of a slice, without steps, the rows in it; of what has a second axis, as numpy's, with the whole made first.
         """
         if isinstance(ids, tuple):
-            whole: Array = np.asarray(self)[ids]
-            return whole
+            return np.asarray(self)[ids]
         if isinstance(ids, slice):
             start, stop, step = ids.indices(len(self))
             assert step == 1, "rows that follow each other are made together"
@@ -174,8 +177,7 @@ class RowsOnDemand:
         made_ND = np.empty((len(different_N), self.shape[1]), np.float32)
         for index, row in enumerate(different_N.tolist()):
             made_ND[index] = self._make(row, row + 1)[0]
-        found_TD: Array = made_ND[place_T.reshape(wanted_T.shape)]
-        return found_TD
+        return made_ND[place_T.reshape(wanted_T.shape)]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.asarray(self._make(0, len(self)), dtype)
@@ -211,8 +213,7 @@ def look_up(embedding_VD: Array | RowsOnDemand, ids_T: Array) -> Array:
     """The rows of `embedding_VD` for `ids_T` [..., T] -> [..., T, D]."""
     if isinstance(embedding_VD, RowsOnDemand):
         return embedding_VD[ids_T]
-    rows: Array = namespace(embedding_VD).take(embedding_VD, ids_T, axis=0)
-    return rows
+    return namespace(embedding_VD).take(embedding_VD, ids_T, axis=0)
 
 
 def one_hot(ids_T: Array, vocabulary_size: int) -> Array:

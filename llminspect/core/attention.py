@@ -56,8 +56,7 @@ def highest(scores: Array, other: Array | None = None) -> Array:
     top = xp.max(scores, axis=-1, keepdims=True)
     if other is not None:
         top = xp.maximum(top, other)
-    finite: Array = xp.where(xp.isfinite(top), top, xp.zeros_like(top))
-    return finite
+    return xp.where(xp.isfinite(top), top, xp.zeros_like(top))
 
 
 def summed(exponentials: Array, other: Array | None = None) -> Array:
@@ -66,8 +65,7 @@ def summed(exponentials: Array, other: Array | None = None) -> Array:
     total = xp.sum(exponentials, axis=-1, keepdims=True)
     if other is not None:
         total = total + xp.exp(other)
-    divisor: Array = xp.where(total == 0, xp.ones_like(total), total)
-    return divisor
+    return xp.where(total == 0, xp.ones_like(total), total)
 
 
 def soft_cap(scores: Array, cap: float) -> Array:
@@ -93,8 +91,7 @@ def grouped_product(query_HTE: Array, other_KES: Array) -> Array:
     *front, heads, tokens, width = query_HTE.shape
     groups, _, seen = other_KES.shape[-3:]
     rows = query_HTE.reshape(*front, groups, heads // groups * tokens, width)
-    product: Array = (rows @ other_KES).reshape(*front, heads, tokens, seen)
-    return product
+    return (rows @ other_KES).reshape(*front, heads, tokens, seen)
 
 
 def attend(

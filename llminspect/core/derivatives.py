@@ -31,8 +31,7 @@ def _as_is(slope: Array) -> Array:
 
 def _not_nought(slope: Array, factor: Array) -> Array:
     """Their product; nought where the gradient is, even where the factor grew beyond all numbers."""
-    product: Array = np.where(slope == 0, 0, slope * factor)
-    return product
+    return np.where(slope == 0, 0, slope * factor)
 
 
 RULES: dict[str, Callable[..., tuple[Back, ...]]] = {

@@ -60,8 +60,7 @@ class Wiring:
     def possible_RU(self) -> Array:
         """Which edges there are."""
         before_R = np.array([self.nodes[place].before for place in self.owner_R])
-        found: Array = np.arange(len(self.writers)) < before_R[:, None]
-        return found
+        return np.arange(len(self.writers)) < before_R[:, None]
 
     def readers(self) -> list[str]:
         """The name of each row: `3.2.query`, `3.feedforward`, `logits`."""
@@ -82,8 +81,7 @@ class Wiring:
         used[-1] = True
         for place in reversed(range(len(self.nodes) - 1)):
             used[place] = bool((kept_RU[:, self.nodes[place].writes] & used[self.owner_R]).any())
-        found: Array = kept_RU & fed_U & used[self.owner_R][:, None]
-        return found
+        return kept_RU & fed_U & used[self.owner_R][:, None]
 
     def strongest(self, score_RU: Array, count: int) -> Array:
         """The `count` edges with the highest scores; of equal ones the first."""
@@ -94,8 +92,7 @@ class Wiring:
     def order(self, score_RU: Array) -> Array:
         """The places of all edges, the highest score first."""
         places = np.flatnonzero(self.possible_RU)
-        order: Array = places[np.argsort(-score_RU.flat[places], kind="stable")]
-        return order
+        return places[np.argsort(-score_RU.flat[places], kind="stable")]
 
     def random(self, count: int, chance: np.random.Generator) -> Array:
         """`count` edges, or as few more as finish a way: random ways from the logits back to the embedding, at each

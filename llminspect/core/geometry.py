@@ -24,8 +24,7 @@ def norms(vectors_ND: Array) -> Array:
 def unit(vectors_ND: Array) -> Array:
     """Each vector with the length 1; a vector of zeros stays one."""
     lengths_N1 = norms(vectors_ND)[..., None]
-    scaled: Array = vectors_ND / np.where(lengths_N1 == 0, 1, lengths_N1)
-    return scaled
+    return vectors_ND / np.where(lengths_N1 == 0, 1, lengths_N1)
 
 
 def similarity(vectors_ND: Array, others_MD: Array, metric: Metric = "cosine") -> Array:
@@ -34,8 +33,7 @@ def similarity(vectors_ND: Array, others_MD: Array, metric: Metric = "cosine") -
     The cosine with a vector of zeros is 0.
     """
     if metric == "dot":
-        products_NM: Array = vectors_ND @ others_MD.T
-        return products_NM
+        return vectors_ND @ others_MD.T
     cosines_NM: Array = np.clip(unit(vectors_ND) @ unit(others_MD).T, -1, 1)
     return cosines_NM
 

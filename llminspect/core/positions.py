@@ -35,8 +35,7 @@ def sinusoids(like: Array, positions_T: Array, width: int, kind: Waves = "marian
         speeds_P = xp.asarray([10000.0 ** (-wave / (half - 1)) for wave in range(half)], dtype=like.dtype)
     angles_TP = positions_T.astype(like.dtype)[..., None] * speeds_P
     rest_T = [xp.zeros_like(angles_TP[..., :1])] if kind == "fairseq" and width % 2 else []
-    waves: Array = xp.concat([xp.sin(angles_TP), xp.cos(angles_TP[..., : width // 2]), *rest_T], axis=-1)
-    return waves
+    return xp.concat([xp.sin(angles_TP), xp.cos(angles_TP[..., : width // 2]), *rest_T], axis=-1)
 
 
 def alibi_slopes(heads: int) -> list[float]:
@@ -72,15 +71,13 @@ def rounded_alibi(like: Array, heads: int, queries: int, keys: int, scale: float
     slopes_H, places_S = (in_bfloat16(numbers) for numbers in (np.array(alibi_slopes(heads)), np.arange(keys)))
     bias_HS = in_bfloat16(slopes_H[:, None] * places_S).astype(np.float64) * scale
     xp = namespace(like)
-    bias_HTS: Array = xp.broadcast_to(xp.asarray(bias_HS, dtype=like.dtype)[:, None], (heads, queries, keys))
-    return bias_HTS
+    return xp.broadcast_to(xp.asarray(bias_HS, dtype=like.dtype)[:, None], (heads, queries, keys))
 
 
 def in_bfloat16(numbers: Array) -> Array:
     """The nearest numbers of 8 binary digits, as float32."""
     bits = numbers.astype(np.float32).view(np.uint32)
-    rounded: Array = ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
-    return rounded
+    return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).view(np.float32)
 
 
 def relative_bias(bias_BH: Array, queries: int, span: Span, buckets: int, farthest: int, both_ways: bool) -> Array:
@@ -91,20 +88,19 @@ def relative_bias(bias_BH: Array, queries: int, span: Span, buckets: int, farthe
     """
     xp = namespace(bias_BH)
     distance_TS = xp.arange(span.keys)[None, :] - (span.start + xp.arange(queries))[:, None]
+    first_TS: Array | int = 0
     if both_ways:
         buckets //= 2
         first_TS = xp.where(distance_TS > 0, buckets, 0)
         distance_TS = xp.abs(distance_TS)
     else:
-        first_TS = 0
         distance_TS = xp.maximum(-distance_TS, xp.zeros_like(distance_TS))
     exact = buckets // 2
     ratio_TS = xp.maximum(distance_TS, xp.ones_like(distance_TS)).astype("float32") / exact
     wide_TS = exact + (xp.log(ratio_TS) / math.log(farthest / exact) * (buckets - exact)).astype(distance_TS.dtype)
     wide_TS = xp.minimum(wide_TS, xp.full_like(wide_TS, buckets - 1))
     buckets_TS = first_TS + xp.where(distance_TS < exact, distance_TS, wide_TS)
-    bias_HTS: Array = xp.take(bias_BH, buckets_TS.reshape(-1), axis=0).T.reshape(-1, queries, span.keys)
-    return bias_HTS
+    return xp.take(bias_BH, buckets_TS.reshape(-1), axis=0).T.reshape(-1, queries, span.keys)
 
 
 def distance_rows(like: Array, tokens: int, span: int, buckets: int, farthest: int) -> Array:
@@ -121,8 +117,7 @@ def distance_rows(like: Array, tokens: int, span: int, buckets: int, farthest: i
         steps_TS = np.ceil(np.log(far_TS) / most * (middle - 1)).astype(distance_TS.dtype)
         wide_TS = (steps_TS + middle) * np.sign(distance_TS)
         distance_TS = np.where(np.abs(distance_TS) <= middle, distance_TS, wide_TS)
-    rows_TS: Array = namespace(like).asarray(np.clip(distance_TS + span, 0, 2 * span - 1))
-    return rows_TS
+    return namespace(like).asarray(np.clip(distance_TS + span, 0, 2 * span - 1))
 
 
 def distance_scores(
@@ -136,5 +131,4 @@ def distance_scores(
     if queries_HBE is not None:
         met_HSB = key_HTE @ queries_HBE.swapaxes(-1, -2)
         scores.append(xp.take_along_axis(met_HSB, rows_1TS.swapaxes(-1, -2), axis=-1).swapaxes(-1, -2))
-    total_HTS: Array = scores[0] if len(scores) == 1 else scores[0] + scores[1]
-    return total_HTS
+    return scores[0] if len(scores) == 1 else scores[0] + scores[1]

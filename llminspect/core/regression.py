@@ -30,8 +30,7 @@ class Standard:
     """∞ for a number that is the same in all vectors."""
 
     def __call__(self, x_ND: Array) -> Array:
-        found_ND: Array = (x_ND - self.mean_D) / self.scale_D
-        return found_ND
+        return (x_ND - self.mean_D) / self.scale_D
 
 
 def standard_of(x_ND: Array) -> Standard:
@@ -54,8 +53,7 @@ class LinearFit:
     converged: bool = True
 
     def __call__(self, x_ND: Array) -> Array:
-        found_NK: Array = x_ND @ self.weight_DK + self.bias_K
-        return found_NK
+        return x_ND @ self.weight_DK + self.bias_K
 
 
 def in_row_space(x_ND: Array) -> tuple[Array, Array | None]:

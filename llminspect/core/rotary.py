@@ -41,8 +41,7 @@ class Growth:
     def factors(self, position_T: Array) -> Array:
         """What the query at each position is multiplied by."""
         xp = namespace(position_T)
-        factor_T: Array = 1 + self.strength * xp.log(1 + xp.floor(position_T / self.context))
-        return factor_T
+        return 1 + self.strength * xp.log(1 + xp.floor(position_T / self.context))
 
 
 WIDEST = 1 << 16
@@ -253,8 +252,7 @@ def rotate(x_HTE: Array, rotation_TP: tuple[Array, ...], pairs: PairLayout = "ha
     if not halves:
         turned = [xp.stack(turned, axis=-1).reshape(*x_HTE.shape[:-1], width)]
     parts = [*([before] if start else []), *turned, *([rest] if rest.shape[-1] else [])]
-    rotated: Array = xp.concat(parts, axis=-1)
-    return rotated
+    return xp.concat(parts, axis=-1)
 
 
 # -- A model's rotation, measured --------------------------------------------------------------------------------------

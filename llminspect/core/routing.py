@@ -96,8 +96,7 @@ def _rank(x_TX: Array) -> Array:
     """The place of each along the last axis, from 0 for the largest; of equal ones the first is before the others."""
     xp = namespace(x_TX)
     order_TX = xp.argsort(-x_TX, axis=-1, stable=True)
-    rank_TX: Array = xp.argsort(order_TX, axis=-1, stable=True)
-    return rank_TX
+    return xp.argsort(order_TX, axis=-1, stable=True)
 
 
 def _in_best(x_TX: Array, groups: Groups) -> Array:
@@ -106,5 +105,4 @@ def _in_best(x_TX: Array, groups: Groups) -> Array:
     x_TGX = x_TX.reshape(*x_TX.shape[:-1], -1, groups.size)
     best_TGX = xp.where(_rank(x_TGX) < groups.best, x_TGX, xp.zeros_like(x_TGX))
     lost_TG = _rank(xp.sum(best_TGX, axis=-1)) >= groups.chosen
-    found: Array = xp.where(lost_TG[..., None], xp.full_like(x_TGX, float("-inf")), x_TGX).reshape(x_TX.shape)
-    return found
+    return xp.where(lost_TG[..., None], xp.full_like(x_TGX, float("-inf")), x_TGX).reshape(x_TX.shape)

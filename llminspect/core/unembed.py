@@ -40,8 +40,7 @@ def log_softmax(logits_TV: Array) -> Array:
     """Natural logarithms of the probabilities, [..., T, V]."""
     xp = namespace(logits_TV)
     shifted = logits_TV - xp.max(logits_TV, axis=-1, keepdims=True)
-    log_probabilities: Array = shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
-    return log_probabilities
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
 
 
 def most_probable(logits_TV: Array) -> tuple[Array, Array]:
