@@ -218,10 +218,10 @@ def is_partial(data: bytes) -> bool:
 
 
 def shown_text(token: Mapping[str, Any]) -> str:
-    """A token's text for a picture; of one that is not whole characters the bytes: `‹F09F›`."""
+    """A token's text for a picture; of one that is not whole characters the bytes, and · for a space: `‹·F09F›`."""
     if not token.get("partial"):
         return str(token["text"])
-    text = bytes.fromhex(token["bytes"]).decode("utf-8", "surrogateescape")
+    text = bytes.fromhex(token["bytes"]).decode("utf-8", "surrogateescape").replace(" ", "·")
     return f"‹{''.join(f'{ord(char) - 0xDC00:02X}' if 0xDC80 <= ord(char) <= 0xDCFF else char for char in text)}›"
 
 

@@ -93,7 +93,7 @@ RULES: dict[str, list[Rule]] = {
         Rule(
             "paths needs file",
             "several texts were given",
-            "one in quotes; JSON to a file: --json > FILE; files: --count --file PATH PATH",
+            "put one text in quotes; to write JSON to a file: --json > FILE; to count files: --count --file PATH PATH",
         ),
         Rule("top_files budget by_line paths needs count", "{option} has no effect without {other}", "add --count"),
         Rule("prices needs cost", hint="add --cost with a name of that table"),

@@ -126,7 +126,9 @@ def one_token(model: Model, token: TokenChoice, option: str) -> int:
         more = " + …" if len(tokens) > 20 else ""
         raise UsageError(
             f"{option} takes one token; {shortened(token)!r} is {parts}{more}",
-            "a word in mid-sentence starts with a space: ' Paris'",
+            f"with its space it is one: {option} {' ' + token!r}"
+            if len(model.tokenizer.encode(f" {token}", "special")) == 1
+            else "a word in mid-sentence starts with a space, as in ' Paris'; or give an id: #123",
         )
     return tokens[0].id
 

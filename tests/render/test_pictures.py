@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from llminspect.core.numbers import matrix
-from llminspect.render.bars import histogram
+from llminspect.render.bars import histogram, spark_row
 from llminspect.render.plot import scatter
-from llminspect.render.section import steps
+from llminspect.render.section import facts, headed, steps
 from llminspect.render.tree import Branch, branch_tree
 from tests.render.samples import lines, shown
 
@@ -129,3 +129,23 @@ def test_histogram_counts_what_is_beyond_the_limits() -> None:
     output = lines(histogram([0, 0.5, 1, 50], bins=4, height=1, limits=(0.0, 1.0)))
     assert output[:2] == ["2 ▄ ▄█", "  0 ≥ 1"]
     assert lines(histogram([])) == ["nothing to show: no finite values"]
+
+
+def test_a_heading_breaks_between_its_parts() -> None:
+    heading = headed("What ·is (token 4) looks at in layer 23 · head 4", "habit: sink")
+    assert lines(heading, 80) == ["What ·is (token 4) looks at in layer 23 · head 4  habit: sink"]
+    assert lines(heading, 56) == ["What ·is (token 4) looks at in layer 23 · head 4", "habit: sink"]
+    assert lines(heading, 40) == ["What ·is (token 4) looks at in", "layer 23 · head 4", "habit: sink"]
+
+
+def test_facts_break_between_two() -> None:
+    made = facts(["11 tokens", "33 characters", "3.00 characters per token"], strong=9)
+    assert lines(made, 60) == ["11 tokens · 33 characters · 3.00 characters per token"]
+    assert lines(made, 40) == ["11 tokens · 33 characters ·", "3.00 characters per token"]
+
+
+def test_a_sparkline_is_as_wide_as_the_page() -> None:
+    row = spark_row("values", [0, 1, 0, 1] * 16, "64", limits=(0, 1))
+    assert lines(row, 80) == ["values " + "▁█" * 32 + "  64"]
+    assert lines(row, 72) == ["values " + "▁█" * 32, "64"]
+    assert lines(row, 60) == ["values " + "▅" * 32, "64; each mark the mean of 2"]

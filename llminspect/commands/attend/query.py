@@ -19,7 +19,7 @@ from llminspect.core.numbers import number, vector
 from llminspect.render.bars import BarCell
 from llminspect.render.clock import Clock, Hand, clocks
 from llminspect.render.safe import label
-from llminspect.render.section import section, steps
+from llminspect.render.section import headed, section, steps
 from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.theme import QUIET
 
@@ -46,12 +46,14 @@ def query_parts(result: AttendResult, query: Query, labels: list[str]) -> Iterat
     """Which head, the steps as a table, the steps as formulas."""
     shared = result.n_heads // result.n_kv_heads
     title = f"What {label(query.text)} (token {query.index}) looks at in layer {query.layer} · head {query.head}"
+    about = [] if query.habit is None else [f"habit: {query.habit}"]
     if shared > 1:
-        title += f" (with {shared - 1} other heads it reads key/value head {query.kv_head})"
+        others = "1 other head does" if shared == 2 else f"{shared - 1} other heads do"
+        about.append(f"reads key/value head {query.kv_head}, as {others}")
     table_of_keys, lead = _table(query, labels), ""
     if query.usual is not None and query.habit is not None:
         lead = _why_this_head(query, query.usual, query.habit, labels)
-    yield section(title, Group(Text(lead), table_of_keys) if lead else table_of_keys)
+    yield Group(headed(title, "; ".join(about)), *([Text(lead)] if lead else []), table_of_keys)
     if query.compressed is not None and query.rotary is not None:
         yield _score_parts(query, query.compressed, query.rotary, labels)
     if result.into_attention is not None:
