@@ -36,8 +36,12 @@ _SHADES = {"░": 0.25, "▒": 0.5, "▓": 0.75}
 _DOTS = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
 # By which of left, right, up, down a line leaves its cell.
 _LINES = dict(zip("─│┌┐└┘├┤┬┴┼", "lr ud rd ld ru lu rud lud lrd lru lrud".split(), strict=True))
+_HEAVY = dict(zip("━┃┏┓┗┛", "lr ud rd ld ru lu".split(), strict=True))
+_DASHED = {"╌": 2, "╎": 2, "┈": 4, "┊": 4}
+"""Dashes in a cell, across or down."""
+_ACROSS = "╌┈"
 _THICK = 0.06
-"""Of a line, in cells."""
+"""Of a line, in cells; a heavy one has twice that."""
 
 
 @dataclass(frozen=True)
@@ -206,16 +210,26 @@ class _Row:
                 if (ord(character) - 0x2800) >> bit & 1:
                     yield Dot(column + (2 * across + 1) / 4, row + (2 * down + 1) / 8, ink)
         elif character in _LINES:
-            yield from self._lines(_LINES[character], column, ink)
+            yield from self._lines(_LINES[character], column, ink, _THICK)
+        elif character in _HEAVY:
+            yield from self._lines(_HEAVY[character], column, ink, 2 * _THICK)
+        elif character in _DASHED:
+            parts = _DASHED[character]
+            for start in ((part + 0.25) / parts for part in range(parts)):
+                if character in _ACROSS:
+                    yield Rectangle(column + start, row + 0.5, 0.5 / parts, _THICK, ink)
+                else:
+                    yield Rectangle(column + 0.5, row + start, 2 * _THICK, 0.5 / parts, ink)
 
-    def _lines(self, ends: str, column: int, ink: RGB) -> Iterator[Shape]:
+    def _lines(self, ends: str, column: int, ink: RGB, thick: float) -> Iterator[Shape]:
         # A cell is about twice as high as wide: lines of equal thickness are thinner in its height.
+        x, y = 0.5 - (thick - _THICK), 0.5 - (thick - _THICK) / 2
         if set("lr") & set(ends):
-            left, right = (0 if "l" in ends else 0.5), (1 if "r" in ends else 0.5 + 2 * _THICK)
-            yield Rectangle(column + left, self.row + 0.5, right - left, _THICK, ink)
+            left, right = (0 if "l" in ends else x), (1 if "r" in ends else x + 2 * thick)
+            yield Rectangle(column + left, self.row + y, right - left, thick, ink)
         if set("ud") & set(ends):
-            top, bottom = (0 if "u" in ends else 0.5), (1 if "d" in ends else 0.5 + _THICK)
-            yield Rectangle(column + 0.5, self.row + top, 2 * _THICK, bottom - top, ink)
+            top, bottom = (0 if "u" in ends else y), (1 if "d" in ends else y + thick)
+            yield Rectangle(column + x, self.row + top, 2 * thick, bottom - top, ink)
 
     def _colors(self, style: Style | None) -> tuple[RGB, RGB | None]:
         ink = self._rgb(style.color if style else None, foreground=True)

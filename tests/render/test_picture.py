@@ -88,3 +88,15 @@ def test_png_shows_the_colours_of_the_cells() -> None:
 def test_a_png_that_would_fill_the_memory_is_refused() -> None:
     with pytest.raises(UserError, match="too many for a PNG"):
         png(Text("\n".join("x" * 300)), 1000, "dark")
+
+
+def test_lines_meet_from_row_to_row_and_heavy_ones_are_twice_as_thick() -> None:
+    for corner, down, thick in (("┌─┐", "│ │", 0.06), ("┏━┓", "┃ ┃", 0.12)):
+        found, _ = shapes(Text(f"{corner}\n{down}\n{down}"), 3, "dark")
+        lines = [shape for shape in found if isinstance(shape, Rectangle)]
+        left = sorted(shape.top for shape in lines if shape.width < 1 and shape.left < 1 and shape.height > thick)
+        ends = sorted(shape.top + shape.height for shape in lines if shape.left < 1 and shape.height > thick)
+        assert left[1:] == pytest.approx(ends[:-1]) and ends[-1] == pytest.approx(3)
+        assert {round(shape.height, 3) for shape in lines if shape.width > 1} == {thick}
+    found, _ = shapes(Text("╌┈"), 2, "dark")
+    assert [shape.width for shape in found if isinstance(shape, Rectangle)] == [0.25] * 2 + [0.125] * 4
