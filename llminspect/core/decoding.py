@@ -29,7 +29,6 @@ class NextLogits(Protocol):
         """The logits [V] after the last of `ids`, which follow those of the cache; and the cache with them.
 
         The cache is whatever was given back before, None at first."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,6 @@ class Continue(Protocol):
     def __call__(self, parents: Sequence[int], ids: Sequence[int]) -> Array:
         """Log-probabilities [B, V] after each beam: beam i is what beam `parents[i]` of the last call was, followed by
         the token `ids[i]`. The first call has no parents and no ids and gives [1, V] after the prompt."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,6 @@ LONGEST, SHORTEST = 3, 2
 class LastLogits(Protocol):
     def __call__(self, ids: Sequence[int], cache: Cache | None, wanted: int, /) -> tuple[Array, Cache]:
         """The logits [wanted, V] after each of the last `wanted` of `ids`, and the cache with all of them."""
-        ...
 
 
 @dataclass(frozen=True)

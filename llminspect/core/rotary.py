@@ -22,11 +22,9 @@ class Scaling(Protocol):
     @property
     def gain(self) -> float:
         """What cos and sin are multiplied by: its square sharpens the attention."""
-        ...
 
     def speeds(self, rotary: Rotary, length: int) -> list[float]:
         """The angle in radians by which each pair turns per position, for a text of `length` tokens."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,9 @@ if TYPE_CHECKING:
 class Tap(Protocol):
     def __call__(self, name: str, array: Array) -> Array:
         """See, and perhaps replace, the intermediate `name`."""
-        ...
 
     def wants(self, name: str) -> bool:
         """Whether `name` is of interest; lets a pass leave out what nobody looks at."""
-        ...
 
 
 def matches(name: str, pattern: str) -> bool:

@@ -59,7 +59,6 @@ class Guess:
 class AtMasks(Protocol):
     def __call__(self, ids: Sequence[int], masks: Sequence[int], /) -> Array:
         """The logits [M, V] of what stands at each of `masks` in the text."""
-        ...
 
 
 @dataclass(frozen=True)

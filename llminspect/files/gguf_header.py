@@ -115,11 +115,8 @@ class _Reader:
     """Walks through the header and never past the end of the file."""
 
     def __init__(self, buffer: mmap | bytes, size: int, refuse: Callable[[str], NoReturn]) -> None:
-        self.buffer = buffer
-        self.size = size
-        self.position = 24
-        self.elements = self.inner_arrays = 0
-        self.refuse = refuse
+        self.buffer, self.size, self.refuse = buffer, size, refuse
+        self.position, self.elements, self.inner_arrays = 24, 0, 0
         self.not_read: dict[int, list[str]] = {}
         """The tensors of types that are not known, by the number of the type."""
 

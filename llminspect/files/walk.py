@@ -63,7 +63,8 @@ def found_files(paths: Iterable[str | Path]) -> Iterator[FoundFile]:
         else:
             found = iter([_file(os.fspath(path), status)])
         for file in found:
-            key = _identity(file.path)
+            status = os.lstat(file.path)
+            key = status.st_dev, status.st_ino
             if key not in seen:
                 seen.add(key)
                 yield file
@@ -116,11 +117,6 @@ def _left_out(place: str, is_folder: bool, ignored: list[_Ignored]) -> bool:
 
 def _file(path: str, status: os.stat_result) -> FoundFile:
     return FoundFile(path, status.st_size, "" if stat.S_ISREG(status.st_mode) else "no plain file")
-
-
-def _identity(path: str) -> tuple[int, int]:
-    status = os.lstat(path)
-    return status.st_dev, status.st_ino
 
 
 def _unreadable(path: str | Path, error: Exception) -> UserError:

@@ -181,15 +181,11 @@ class ByteLevelBPE(Tokenizer):
         always_tokens: Mapping[str, int],
         ignore_merges: bool = False,
     ) -> None:
-        self.name = name
-        self.vocabulary_size = len(tokens)
-        self.special_tokens = special_tokens
-        self.always_tokens = always_tokens
-        self.patterns = patterns
+        self.name, self.patterns, self.ignore_merges = name, patterns, ignore_merges
+        self._tokens, self.vocabulary_size = tokens, len(tokens)
+        self.special_tokens, self.always_tokens = special_tokens, always_tokens
         self.ranks = dict(zip(merges, range(len(merges)), strict=True))
         self.ids = dict(zip(tokens, range(len(tokens)), strict=True))
-        self.ignore_merges = ignore_merges
-        self._tokens = tokens
         self._literal = {*special_tokens.values(), *always_tokens.values()}
         self._cache = WordCache(self.word_ids)
         self._data: dict[int, bytes] = {}

@@ -63,7 +63,8 @@ def split_at_specials(
         if parse != "text" and match.group() in specials:
             if parse == "error":
                 raise _spelled(match, at)
-            if _reaches_into(protected, ends, *match.span()):
+            first = bisect_right(ends, match.start())
+            if first < len(protected) and protected[first][0] < match.end():
                 place = match.start() + 1
                 other = others.match(text, match.start()) if others else None
                 if other is None:
@@ -81,11 +82,6 @@ def split_at_specials(
         done = place
     if done < len(text):
         yield text[done:], None
-
-
-def _reaches_into(protected: Sequence[Range], ends: Sequence[int], start: int, end: int) -> bool:
-    first = bisect_right(ends, start)
-    return first < len(protected) and protected[first][0] < end
 
 
 def _spelled(match: re.Match[str], at: int) -> UsageError:

@@ -108,7 +108,8 @@ def add_stated_tokens(library: tokenizers.Tokenizer, settings: Mapping[str, Any]
     from tokenizers import AddedToken
 
     stated = settings.get("added_tokens_decoder") or {}
-    known = {(token.content, *(getattr(token, flag) for flag in _FLAGS)) for token in _added(library)}
+    added = library.get_added_tokens_decoder().values()
+    known = {(token.content, *(getattr(token, flag) for flag in _FLAGS)) for token in added}
     try:
         in_order = sorted(((int(token_id), entry) for token_id, entry in stated.items()), key=lambda pair: pair[0])
         flags = [{flag: entry[flag] for flag in _FLAGS if flag in entry} for _, entry in in_order]
@@ -118,10 +119,6 @@ def add_stated_tokens(library: tokenizers.Tokenizer, settings: Mapping[str, Any]
     new = [token for token in tokens if (token.content, *(getattr(token, flag) for flag in _FLAGS)) not in known]
     if new:
         loaded(lambda: library.add_tokens(new))
-
-
-def _added(library: tokenizers.Tokenizer) -> list[tokenizers.AddedToken]:
-    return list(library.get_added_tokens_decoder().values())
 
 
 def without_pieces(library: tokenizers.Tokenizer | Guarded, spellings: Collection[str]) -> tokenizers.Tokenizer:

@@ -45,10 +45,8 @@ class WordPiece(Tokenizer):
     ) -> None:
         if unknown_id is None:
             raise ModelError("a WordPiece tokenizer needs a token for unknown words ([UNK])")
-        self.name = name
-        self.first, self.inside = first, inside
-        self.special_tokens = special_tokens
-        self.vocabulary_size = vocabulary_size
+        self.name, self.first, self.inside = name, first, inside
+        self.special_tokens, self.vocabulary_size = special_tokens, vocabulary_size
         self.unknown_id: int = unknown_id
         self.lowercase, self.strip_accents = lowercase, lowercase if strip_accents is None else strip_accents
         self.loss = "case, " * lowercase + "accents, " * self.strip_accents + self.loss
@@ -154,7 +152,7 @@ def cleaned(character: str, lowercase: bool, strip_accents: bool) -> tuple[Kind,
     if kind in ("removed", "space"):
         return kind, ""
     becomes = character
-    if strip_accents and not _is_newer(ord(character)):
+    if strip_accents and not any(low <= ord(character) <= high for low, high in _NEWER):
         becomes = unicodedata.normalize("NFD", character)
         if kind == "mark" or len(becomes) > 1:
             becomes = "".join(part for part in becomes if kind_of(part) != "mark")
@@ -165,10 +163,6 @@ def cleaned(character: str, lowercase: bool, strip_accents: bool) -> tuple[Kind,
     if kind != "alone" and becomes != character and len(becomes) == 1:
         kind = kind_of(becomes)
     return "alone" if kind == "alone" else "letter", becomes
-
-
-def _is_newer(code: int) -> bool:
-    return code >= _NEWER[0][0] and any(low <= code <= high for low, high in _NEWER)
 
 
 def kind_of(character: str) -> Kind:
