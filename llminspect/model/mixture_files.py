@@ -144,13 +144,7 @@ def specs_beside(units: str, folded: bool) -> list[TensorSpec]:
             ("feedforward.router", "X D", "router.proj", "ffn_gate_inp"),
         ),
         TensorSpec("feedforward.router.norm.weight", "D", "router.scale", "ffn_gate_inp.scale", over_root, over_root),
-        TensorSpec(
-            "feedforward.router.gain",
-            "X",
-            "router.per_expert_scale",
-            "ffn_down_exps.scale",
-            optional=folded,
-        ),
+        TensorSpec("feedforward.router.gain", "X", "router.per_expert_scale", "ffn_down_exps.scale", optional=folded),
         *(
             TensorSpec(f"feedforward.experts.{part}.weight", "X F D", *both, half, half)
             for part, half in zip(("gate", "up"), halves, strict=True)

@@ -86,11 +86,7 @@ class Model:
         return self.config.sizes.context if table else None
 
     def run(
-        self,
-        ids: Sequence[int] | Array,
-        tap: Tap = NO_TAP,
-        cache: Cache | None = None,
-        hidden_S: Array | None = None,
+        self, ids: Sequence[int] | Array, tap: Tap = NO_TAP, cache: Cache | None = None, hidden_S: Array | None = None
     ) -> Pass:
         """Ids [..., T] through every layer: the residual stream [..., T, D] after the last, and the cache.
 

@@ -57,11 +57,7 @@ def source_of(description: Description) -> dict[str, Any]:
 
 
 def prepared_params(
-    description: Description,
-    plan: list[Planned],
-    in_blocks: Mapping[str, Any],
-    finite: bool,
-    progress: Progress | None,
+    description: Description, plan: list[Planned], in_blocks: Mapping[str, Any], finite: bool, progress: Progress | None
 ) -> Params:
     """The planned arrays from the cache, made for it if need be. Raises ModelError where a file changed while it was
     read, and where weights hold NaN or infinity, unless `finite` is false."""

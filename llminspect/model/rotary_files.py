@@ -82,11 +82,7 @@ def older_scaling(settings: Settings, plain: Rotary, context: int) -> Scaling | 
 
 
 def from_parameters(
-    inner: Settings,
-    outer: Settings,
-    head_width: int,
-    context: int,
-    base_key: str = "rope_theta",
+    inner: Settings, outer: Settings, head_width: int, context: int, base_key: str = "rope_theta"
 ) -> Rotary:
     """From one `rope_parameters` object; what it lacks, the configuration around it says."""
     whole = inner.get("rope_type") == "proportional"
@@ -119,12 +115,7 @@ def _llama3(inner: Settings, *_: Any) -> Scaling:
     low, high = inner.number("low_freq_factor"), inner.number("high_freq_factor")
     if not low < high:
         raise inner.wrong("high_freq_factor", f"more than low_freq_factor, {low:g}")
-    return Llama3(
-        inner.number("factor"),
-        low,
-        high,
-        inner.whole("original_max_position_embeddings"),
-    )
+    return Llama3(inner.number("factor"), low, high, inner.whole("original_max_position_embeddings"))
 
 
 def _yarn(inner: Settings, outer: Settings, plain: Rotary, context: int) -> Scaling:

@@ -25,13 +25,7 @@ LEAST = 1e-5
 
 
 def through_streams(
-    params: Params,
-    config: Config,
-    step: LayerStep,
-    stream_TD: Array,
-    inputs_TLN: Array,
-    tap: Tap,
-    cache: Cache | None,
+    params: Params, config: Config, step: LayerStep, stream_TD: Array, inputs_TLN: Array, tap: Tap, cache: Cache | None
 ) -> tuple[Array, Sequence[Any]]:
     """What the head reads of all streams [..., T, D] after the last layer, and what the layers have seen.
 

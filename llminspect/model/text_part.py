@@ -63,7 +63,7 @@ OF_KINDS: dict[str, dict[str, Any]] = {
         "max_position_embeddings": 131_072,
         "rms_norm_eps": 1e-5,
         "rope_theta": 1e8,
-    },
+    }
 }
 """What it takes in files of a kind instead."""
 

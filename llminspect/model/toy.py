@@ -76,12 +76,7 @@ def hand_tensors(_: ToyConfig) -> list[TensorSpec]:
 
 
 def hand_forward(
-    params: Params,
-    config: ToyConfig,
-    ids_T: Array,
-    tap: Tap,
-    cache: Cache | None = None,
-    hidden_S: Array | None = None,
+    params: Params, config: ToyConfig, ids_T: Array, tap: Tap, cache: Cache | None = None, hidden_S: Array | None = None
 ) -> Pass:
     """output = e W + b, or W₂ f(W e + b) + b₂, each word alone: nothing is added to a stream."""
     stream_TD = tap("layers.0.input", tap("embedding.output", look_up(params["embedding.weight"], ids_T)))
@@ -115,12 +110,7 @@ def attention_tensors(_: ToyConfig) -> list[TensorSpec]:
 
 
 def attention_forward(
-    params: Params,
-    config: ToyConfig,
-    ids_T: Array,
-    tap: Tap,
-    cache: Cache | None = None,
-    hidden_S: Array | None = None,
+    params: Params, config: ToyConfig, ids_T: Array, tap: Tap, cache: Cache | None = None, hidden_S: Array | None = None
 ) -> Pass:
     """q = e Wq, k = e Wk, v = e Wv, one head, and its result added to the stream."""
     xp, sizes, name = namespace(ids_T), config.sizes, "layers.0.attention"

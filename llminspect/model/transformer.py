@@ -41,12 +41,7 @@ if TYPE_CHECKING:
 
 
 def forward(
-    params: Params,
-    config: Config,
-    ids_T: Array,
-    tap: Tap,
-    cache: Cache | None = None,
-    hidden_S: Array | None = None,
+    params: Params, config: Config, ids_T: Array, tap: Tap, cache: Cache | None = None, hidden_S: Array | None = None
 ) -> Pass:
     """See `spec.Forward`. Raises UsageError for an encoder–decoder without a source.
 
@@ -93,13 +88,7 @@ def one_more(params: Params, config: Config, ids_T: Array, cache: Cache | None) 
 
 
 def through(
-    params: Params,
-    config: Config,
-    ids_T: Array,
-    tap: Tap,
-    cache: Cache | None,
-    hidden_S: Array | None,
-    front: str = "",
+    params: Params, config: Config, ids_T: Array, tap: Tap, cache: Cache | None, hidden_S: Array | None, front: str = ""
 ) -> tuple[Array, Sequence[Any]]:
     """The stream [..., T, D] after all layers of a stack, and what they have seen; `front` stands before its names."""
     now, tokens, layers = span(cache, ids_T.shape[-1]), ids_T.shape[-1], config.sizes.L

@@ -154,6 +154,5 @@ class Compiled(Programs):
         table = self.arrays.get("position.weight")
         if table is not None and tokens > len(table):
             raise UserError(
-                f"{tokens} tokens are more than this model has positions for ({len(table)})",
-                "give it a shorter text",
+                f"{tokens} tokens are more than this model has positions for ({len(table)})", "give it a shorter text"
             )

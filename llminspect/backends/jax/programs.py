@@ -62,12 +62,7 @@ class Programs:
         """Whether the code must know how long the text is (a rotation that hangs on it): compiled for each length."""
 
     def call(
-        self,
-        static: tuple[Any, ...],
-        function: Callable[..., Any],
-        plan: Plan,
-        *arguments: Any,
-        derive: bool = False,
+        self, static: tuple[Any, ...], function: Callable[..., Any], plan: Plan, *arguments: Any, derive: bool = False
     ) -> tuple[Program, Any]:
         """What `function(params, tap, *arguments)` gives and what was kept; compiled if there is no such program yet.
 

@@ -195,7 +195,5 @@ def _at(cache: Cache | None, row: Array) -> Cache | None:
 
     source = cache.source
     return replace(
-        cache,
-        layers=one(cache.layers),
-        source=None if source is None else replace(source, layers=one(source.layers)),
+        cache, layers=one(cache.layers), source=None if source is None else replace(source, layers=one(source.layers))
     )

@@ -192,11 +192,7 @@ def _around(config: BartConfig, kind: Kind, stack: str, front: str = "") -> list
     table = TensorSpec(f"{front}position.weight", rows, f"{stack}.embed_positions.weight", huggingface_fix=fix)
     first = linear_specs((name, "D", f"{stack}.layernorm_embedding", None), bias=True)
     last = linear_specs((f"{front}final.norm", "D", f"{stack}.layer_norm", None), bias=True)
-    return [
-        *([] if kind.waves else [table]),
-        *(first if kind.normed else []),
-        *(last if kind.norms_before else []),
-    ]
+    return [*([] if kind.waves else [table]), *(first if kind.normed else []), *(last if kind.norms_before else [])]
 
 
 def one_row(bias_1V: Array, _: BartConfig) -> Array:

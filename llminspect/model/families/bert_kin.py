@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.core.rotary import Rotary
 from llminspect.model.copies import Copy
-from llminspect.model.families.bert import (
-    ARCHITECTURES as BERTS,
-)
+from llminspect.model.families.bert import ARCHITECTURES as BERTS
 from llminspect.model.families.bert import (
     BERT_HEAD,
     BERT_LAYER,

@@ -37,9 +37,5 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.around_layers(config, mixtures.layers(config, before, mixtures.grouped_specs(config, False)))
 
 
-DEFAULTS = {
-    "max_position_embeddings": 2048,
-    "first_k_dense_replace": 0,
-    "num_key_value_heads": 32,
-}
+DEFAULTS = {"max_position_embeddings": 2048, "first_k_dense_replace": 0, "num_key_value_heads": 32}
 ARCHITECTURE = files.family("deepseek", from_huggingface, tensors, read_gguf=from_gguf, defaults=DEFAULTS)

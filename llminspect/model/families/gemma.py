@@ -142,11 +142,7 @@ FIRST: dict[str, Any] = {
 }
 WINDOWED = FIRST | {"query_pre_attn_scalar": 256, "sliding_window": 4096, "num_key_value_heads": 4}
 SECOND = WINDOWED | {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0}
-THIRD = WINDOWED | {
-    "rope_theta": 1_000_000.0,
-    "rope_local_base_freq": 10_000.0,
-    "max_position_embeddings": 131_072,
-}
+THIRD = WINDOWED | {"rope_theta": 1_000_000.0, "rope_local_base_freq": 10_000.0, "max_position_embeddings": 131_072}
 ARCHITECTURES = tuple(
     files.family(
         name,

@@ -56,9 +56,7 @@ def rotation(settings: Settings, width: int, context: int) -> Rotary:
 LAYER = (
     *fused_specs(dict.fromkeys(QUERY_KEY_VALUE, "HE D"), "attention.qkv_proj", "", bias=True),
     *linear_specs(
-        ("attention.output", "D HE", "attention.o_proj", None),
-        ("middle.norm", "D", "attn_ln", None),
-        bias=True,
+        ("attention.output", "D HE", "attention.o_proj", None), ("middle.norm", "D", "attn_ln", None), bias=True
     ),
     *fused_specs({"feedforward.up": "F D", "feedforward.gate": "F D"}, "mlp.up_gate_proj", ""),
     *linear_specs(("feedforward.down", "D F", "mlp.down_proj", None), ("output.norm", "D", "mlp_ln", None), bias=True),

@@ -126,13 +126,7 @@ def bamba_tensors(config: files.DecoderConfig) -> list[TensorSpec]:
     return files.around_layers(config, lambda index: [*mixer_specs(config, index), *fed], FINAL)
 
 
-MAMBA = {
-    "mamba_n_heads": 128,
-    "mamba_n_groups": 1,
-    "mamba_d_state": 256,
-    "mamba_d_conv": 4,
-    "mamba_expand": 2,
-}
+MAMBA = {"mamba_n_heads": 128, "mamba_n_groups": 1, "mamba_d_state": 256, "mamba_d_conv": 4, "mamba_expand": 2}
 MULTIPLIERS = ("attention_multiplier", "embedding_multiplier", "residual_multiplier", "logits_scaling")
 ARCHITECTURES = (
     files.family(

@@ -38,10 +38,5 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.around_layers(config, layer, final=_plus_one(files.BIASED_FINAL_NORM))
 
 
-DEFAULTS = {
-    "hidden_act": "relu2",
-    "norm_eps": 1e-5,
-    "partial_rotary_factor": 0.5,
-    "max_position_embeddings": 4096,
-}
+DEFAULTS = {"hidden_act": "relu2", "norm_eps": 1e-5, "partial_rotary_factor": 0.5, "max_position_embeddings": 4096}
 ARCHITECTURE = files.family("nemotron", from_huggingface, tensors, read_gguf=from_gguf, defaults=DEFAULTS)

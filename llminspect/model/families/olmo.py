@@ -84,12 +84,7 @@ NORMS_AFTER = files.linear_specs(
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
-    layer = [
-        *files.attention_specs(config),
-        *WHOLE_NORMS,
-        *NORMS_AFTER,
-        *files.feed_forward_specs(config),
-    ]
+    layer = [*files.attention_specs(config), *WHOLE_NORMS, *NORMS_AFTER, *files.feed_forward_specs(config)]
     return files.around_layers(config, layer)
 
 

@@ -148,9 +148,7 @@ def mixture2_from_gguf(settings: files.Settings) -> files.DecoderConfig:
     assert found.experts is not None
     shared = settings.whole("expert_shared_feed_forward_length")
     return replace(
-        found,
-        biased=files.QUERY_KEY_VALUE,
-        experts=replace(found.experts, among_chosen=False, shared_width=shared),
+        found, biased=files.QUERY_KEY_VALUE, experts=replace(found.experts, among_chosen=False, shared_width=shared)
     )
 
 
@@ -209,12 +207,7 @@ VISION = {
     "max_window_layers": 80,
     "max_position_embeddings": 32_768,
 }
-VISION3 = {
-    "head_dim": 128,
-    "num_key_value_heads": 32,
-    "rope_theta": 500_000.0,
-    "max_position_embeddings": 128_000,
-}
+VISION3 = {"head_dim": 128, "num_key_value_heads": 32, "rope_theta": 500_000.0, "max_position_embeddings": 128_000}
 DENSE = {"num_key_value_heads": 32, "max_window_layers": 28, "max_position_embeddings": 32_768}
 ARCHITECTURES = (
     files.family("qwen2", qwen2_from_huggingface, read_gguf=qwen2_from_gguf, defaults=DENSE),

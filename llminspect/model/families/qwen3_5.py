@@ -37,10 +37,7 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 def next_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     step = settings.whole("decoder_sparse_step", 1)
-    experts = {
-        "among_chosen": settings.flag("norm_topk_prob"),
-        "plain_width": settings.whole("intermediate_size"),
-    }
+    experts = {"among_chosen": settings.flag("norm_topk_prob"), "plain_width": settings.whole("intermediate_size")}
     plain = set(settings.get("mlp_only_layers") or ())
     return _mixture(settings, lambda layers: plain | {index for index in range(layers) if (index + 1) % step}, experts)
 

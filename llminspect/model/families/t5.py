@@ -253,10 +253,7 @@ ARCHITECTURE = Architecture(
     requires={"source": "layers.0.cross_attention.query.weight"},
     prefix="transformer.",
     heads=HeadFiles(
-        "classification_head.out_proj",
-        "classifier",
-        ("labels.dense", "classification_head.dense", "tanh"),
-        end_id=1,
+        "classification_head.out_proj", "classifier", ("labels.dense", "classification_head.dense", "tanh"), end_id=1
     ),
     defaults={
         "layer_norm_epsilon": 1e-6,

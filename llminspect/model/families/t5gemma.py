@@ -57,10 +57,7 @@ def stack(settings: files.Settings, name: str) -> files.DecoderConfig:
 
 
 def tensors(config: T5GemmaConfig) -> list[files.TensorSpec]:
-    around = files.linear_specs(
-        *(norm for step in STEPS for norm in norms(*step)),
-        huggingface_fix=plus_one,
-    )
+    around = files.linear_specs(*(norm for step in STEPS for norm in norms(*step)), huggingface_fix=plus_one)
     crossed = files.linear_specs(*norms("cross_attention", "cross_attn"), huggingface_fix=plus_one)
     layer = [*around, *files.attention_specs(config), *files.feed_forward_specs(config)]
     biased = "attention.query" in (config.biased or ())
