@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from llminspect.core.feedforward import Glu as Glu
 from llminspect.model import rotary_files
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from llminspect.model.copies import Copy
     from llminspect.model.settings import Settings as Settings
 
+    Norm = Literal["rms", "layer"]
+    Biased = tuple[str, ...]
+
 QUERY_KEY_VALUE = ("attention.query", "attention.key", "attention.value")
 ATTENTION = (*QUERY_KEY_VALUE, "attention.output")
 UNGATED = ("feedforward.up", "feedforward.down")
@@ -54,17 +57,21 @@ def from_huggingface(
     *,
     unit: GatedUnit | None = None,
     rotary: Rotary | None = None,
-    epsilon: str = "rms_norm_eps",
+    norm: Norm = "rms",
+    epsilon: str = "",
+    biased: Biased | Callable[[Settings], Biased] = (),
     **known: Any,
 ) -> DecoderConfig:
     """What every family writes alike, and what is `known`; `sizes`, `unit`, `rotary` and `epsilon`, the key of the
-    norms' ε, where the family has other keys for them."""
+    norms' ε, where the family has other keys for them; `biased`: which maps have a bias, or what reads it."""
     sizes = sizes or sizes_from_huggingface(settings)
     found = DecoderConfig(
         sizes=sizes,
-        norm_epsilon=settings.number(epsilon),
+        norm=norm,
+        norm_epsilon=settings.number(epsilon or {"rms": "rms_norm_eps", "layer": "layer_norm_eps"}[norm]),
         scale=sizes.E**-0.5,
         rotary=rotary or rotary_files.from_huggingface(settings, sizes.E, sizes.context),
+        biased=biased(settings) if callable(biased) else biased,
         tied=settings.flag("tie_word_embeddings"),
         unit=unit or Glu(settings.one_of("hidden_act", ACTIVATIONS)),
         causal=settings.flag("is_causal", True),
@@ -98,6 +105,15 @@ def feed_forward_biases(settings: Settings) -> tuple[str, ...]:
     return FEED_FORWARD if settings.flag("mlp_bias") else ()
 
 
+def all_biases(settings: Settings) -> tuple[str, ...]:
+    return attention_biases(settings) + feed_forward_biases(settings)
+
+
+def inner_biases(settings: Settings, key: str = "attention_bias") -> tuple[str, ...]:
+    """Those of the attention, but for its output's."""
+    return QUERY_KEY_VALUE if settings.flag(key) else ()
+
+
 def with_windows(
     config: DecoderConfig, settings: Settings, sliding: Callable[[int], bool] | None = None
 ) -> DecoderConfig:
@@ -128,8 +144,9 @@ def sizes_from_gguf(settings: Settings, experts: int = 0) -> Sizes:
 def from_gguf(
     settings: Settings,
     sizes: Sizes | None = None,
-    epsilon: str = "attention.layer_norm_rms_epsilon",
     *,
+    norm: Norm = "rms",
+    epsilon: str = "",
     rotary: Rotary | None = None,
     **known: Any,
 ) -> DecoderConfig:
@@ -138,7 +155,8 @@ def from_gguf(
     sizes = sizes or sizes_from_gguf(settings)
     found = DecoderConfig(
         sizes=sizes,
-        norm_epsilon=settings.number(epsilon),
+        norm=norm,
+        norm_epsilon=settings.number(epsilon or f"attention.layer_norm_{'rms_' if norm == 'rms' else ''}epsilon"),
         scale=sizes.E**-0.5,
         rotary=rotary or rotary_files.from_gguf(settings, sizes.E, sizes.context),
         tied=True,

@@ -6,27 +6,12 @@ Arcee AI 2025, "AFM-4.5B" (model card).
 
 from __future__ import annotations
 
+from functools import partial
+
 from llminspect.core.feedforward import Glu
 from llminspect.model import decoder_files as files
 
-
-def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    biased = files.attention_biases(settings) + files.feed_forward_biases(settings)
-    return files.from_huggingface(settings, biased=biased)
-
-
-def from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    return files.from_gguf(settings, unit=Glu("relu_squared"))
-
-
-def jais_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    biased = files.attention_biases(settings) + files.feed_forward_biases(settings)
-    return files.from_huggingface(settings, epsilon="layer_norm_eps", norm="layer", biased=biased)
-
-
-def jais_from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    epsilon = "attention.layer_norm_epsilon"
-    return files.from_gguf(settings, epsilon=epsilon, norm="layer", unit=Glu("relu_squared"))
+SQUARED = Glu("relu_squared")
 
 
 def jais_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
@@ -48,6 +33,18 @@ JAIS = {
     "max_position_embeddings": 8192,
 }
 ARCHITECTURES = (
-    files.family("jais2", jais_from_huggingface, jais_tensors, read_gguf=jais_from_gguf, defaults=JAIS),
-    files.family("arcee", from_huggingface, tensors, read_gguf=from_gguf, defaults=DEFAULTS),
+    files.family(
+        "jais2",
+        partial(files.from_huggingface, norm="layer", biased=files.all_biases),
+        jais_tensors,
+        read_gguf=partial(files.from_gguf, norm="layer", unit=SQUARED),
+        defaults=JAIS,
+    ),
+    files.family(
+        "arcee",
+        partial(files.from_huggingface, biased=files.all_biases),
+        tensors,
+        read_gguf=partial(files.from_gguf, unit=SQUARED),
+        defaults=DEFAULTS,
+    ),
 )

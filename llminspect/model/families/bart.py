@@ -226,7 +226,6 @@ def tensors(config: BartConfig, kind: Kind) -> list[TensorSpec]:
 def _family(name: str, kind: Kind) -> Architecture:
     return Architecture(
         name=name,
-        model_types=(name,),
         read_huggingface=partial(from_huggingface, kind=kind),
         tensors=partial(tensors, kind=kind),
         encode_source=encode_source,

@@ -14,7 +14,6 @@ from llminspect.model import decoder_files as files
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     found = files.from_huggingface(
         settings,
-        epsilon="layer_norm_eps",
         norm="layer",
         parallel=True,
         logit_scale=settings.number("logit_scale"),
@@ -40,12 +39,7 @@ def second_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:
     found = files.from_gguf(
-        settings,
-        epsilon="attention.layer_norm_epsilon",
-        norm="layer",
-        parallel=True,
-        logit_scale=settings.number("logit_scale"),
-        head_norms=None,
+        settings, norm="layer", parallel=True, logit_scale=settings.number("logit_scale"), head_norms=None
     )
     return files.interleaved(found)
 

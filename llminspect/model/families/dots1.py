@@ -22,15 +22,14 @@ def dots_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 
 def glm_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    biased = files.QUERY_KEY_VALUE if settings.flag("attention_bias") else ()
     more = mixtures.layers_after(settings)
-    return _mixture(settings, biased=biased, head_norms=settings.flag("use_qk_norm"), layers_after=more)
+    return _mixture(settings, biased=files.inner_biases, head_norms=settings.flag("use_qk_norm"), layers_after=more)
 
 
 def solar_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     """Solar Open: a GLM 4.5 without norms of queries and keys, all of whose layers are mixtures."""
     settings.values = {"intermediate_size": 1, "first_k_dense_replace": 0, **settings.values}
-    return _mixture(settings, biased=files.QUERY_KEY_VALUE if settings.flag("attention_bias") else ())
+    return _mixture(settings, biased=files.inner_biases)
 
 
 def _mixture(settings: files.Settings, **known: Any) -> files.DecoderConfig:

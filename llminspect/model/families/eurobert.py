@@ -23,10 +23,9 @@ READS: dict[str, Literal["first", "mean", "late"]] = {"bos": "first", "mean": "m
 
 
 def from_huggingface(settings: files.Settings) -> EuroBertConfig:
-    biased = files.attention_biases(settings) + files.feed_forward_biases(settings)
     settings.only("is_causal", False)
     settings.only("clf_pooling", settings.get("classifier_pooling"))  # What the first files call it.
-    found = files.from_huggingface(settings, biased=biased, causal=False)
+    found = files.from_huggingface(settings, biased=files.all_biases, causal=False)
     reads = settings.one_of("classifier_pooling", READS)
     return EuroBertConfig(**vars(found), reads=reads)
 

@@ -58,7 +58,7 @@ def from_huggingface(settings: files.Settings) -> FalconH1Config:
         settings,
         embedding_scale=settings.number("embedding_multiplier"),
         logit_scale=settings.number("lm_head_multiplier"),
-        biased=files.attention_biases(settings) + files.feed_forward_biases(settings),
+        biased=files.all_biases(settings),
     )
     expanded, stated = settings.whole("mamba_expand") * config.sizes.D, settings.get("mamba_d_ssm")
     normed, last = settings.flag("mamba_rms_norm"), settings.flag("mamba_norm_before_gate", True)

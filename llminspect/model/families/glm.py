@@ -12,8 +12,7 @@ from llminspect.model.families.qwen import without_places
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    biased = files.QUERY_KEY_VALUE if settings.flag("attention_bias") else ()
-    return files.interleaved(files.from_huggingface(settings, biased=biased))
+    return files.interleaved(files.from_huggingface(settings, biased=files.inner_biases))
 
 
 def vision_from_huggingface(settings: files.Settings) -> files.DecoderConfig:

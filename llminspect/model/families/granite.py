@@ -21,7 +21,7 @@ def from_huggingface(settings: files.Settings, sizes: files.Sizes | None = None)
         embedding_scale=settings.number("embedding_multiplier"),
         residual_scale=settings.number("residual_multiplier"),
         logit_scale=1 / settings.number("logits_scaling"),
-        biased=files.attention_biases(settings) + files.feed_forward_biases(settings),
+        biased=files.all_biases(settings),
     )
 
 

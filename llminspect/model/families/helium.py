@@ -9,8 +9,8 @@ from llminspect.model import decoder_files as files
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    biased = files.QUERY_KEY_VALUE if settings.flag("attention_bias") else ()
-    return files.interleaved(files.from_huggingface(settings, biased=biased + files.feed_forward_biases(settings)))
+    biased = files.inner_biases(settings) + files.feed_forward_biases(settings)
+    return files.interleaved(files.from_huggingface(settings, biased=biased))
 
 
 DEFAULTS = {

@@ -82,8 +82,7 @@ def granite_from_gguf(settings: files.Settings) -> files.DecoderConfig:
 
 
 def bamba_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    biased = files.attention_biases(settings) + files.feed_forward_biases(settings)
-    config = files.from_huggingface(settings, biased=biased)
+    config = files.from_huggingface(settings, biased=files.all_biases)
     layers, attending = config.sizes.L, settings.get("attn_layer_indices", [])
     if not isinstance(attending, list) or not all(type(at) is int and 0 <= at < layers for at in attending):
         raise settings.wrong("attn_layer_indices", f"numbers of layers, from 0 to {layers - 1}")

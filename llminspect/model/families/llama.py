@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     # The first says the context once more (Llama 1), the second that this is a Llama (SmolLM2).
     settings.skip("max_sequence_length", "is_llama_config")
-    biased = files.attention_biases(settings) + files.feed_forward_biases(settings)
-    return replace(files.from_huggingface(settings), biased=biased)
+    return files.from_huggingface(settings, biased=files.all_biases)
 
 
 def mistral_from_huggingface(settings: files.Settings) -> files.DecoderConfig:

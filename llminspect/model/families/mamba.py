@@ -148,7 +148,6 @@ def _architecture(
 ) -> Architecture:
     return Architecture(
         name=name,
-        model_types=(name,),
         read_huggingface=read_huggingface,
         tensors=tensors,
         gguf_names=(name,),

@@ -6,6 +6,8 @@ MiniMax 2025, "MiniMax-M2" (model card).
 
 from __future__ import annotations
 
+from functools import partial
+
 from llminspect.model import decoder_files as files
 from llminspect.model import mixture_files as mixtures
 from llminspect.model.families.olmo import WHOLE_NORMS
@@ -30,10 +32,6 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
         settings.values = {"partial_rotary_factor": share, **settings.values}
     chosen = files.chosen_experts(settings, "num_experts_per_tok", sizes.X)
     return files.from_huggingface(settings, sizes, experts=files.Experts(chosen, kind="sigmoid"))
-
-
-def from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    return mixtures.from_gguf(settings, router={"kind": "sigmoid"}, biased=())
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
@@ -61,7 +59,7 @@ ARCHITECTURE = files.family(
     from_huggingface,
     tensors,
     gguf="minimax-m2",
-    read_gguf=from_gguf,
+    read_gguf=partial(mixtures.from_gguf, router={"kind": "sigmoid"}, biased=()),
     defaults=DEFAULTS,
     spellings=files.in_one("block_sparse_moe", "gate.weight", "e_score_correction_bias"),
 )

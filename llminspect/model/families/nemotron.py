@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    biased = files.attention_biases(settings) + files.feed_forward_biases(settings)
-    return files.from_huggingface(settings, epsilon="norm_eps", norm="layer", biased=biased)
+    return files.from_huggingface(settings, epsilon="norm_eps", norm="layer", biased=files.all_biases)
 
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:
     settings.skip("attention.layer_norm_rms_epsilon")  # The same number, written for norms that there are not.
-    epsilon = "attention.layer_norm_epsilon"
-    return files.from_gguf(settings, epsilon=epsilon, norm="layer", unit=Glu("relu_squared"))
+    return files.from_gguf(settings, norm="layer", unit=Glu("relu_squared"))
 
 
 def _plus_one(norms: Iterable[files.TensorSpec]) -> list[files.TensorSpec]:

@@ -9,6 +9,7 @@ section 3.1.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from llminspect.core.rotary import Rotary
 from llminspect.model import decoder_files as files
@@ -19,17 +20,8 @@ from llminspect.model import rotary_files
 def first_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     settings.only("layer_norm_eps", 1e-5)  # Not a key that the reference implementation reads.
     return files.from_huggingface(
-        settings,
-        epsilon="layer_norm_eps",
-        norm="layer",
-        weightless_norms=True,
-        clip=settings.perhaps("clip_qkv"),
-        biased=files.attention_biases(settings),
+        settings, norm="layer", weightless_norms=True, clip=settings.perhaps("clip_qkv"), biased=files.attention_biases
     )
-
-
-def second_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    return files.from_huggingface(settings, biased=files.attention_biases(settings))
 
 
 def third_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
@@ -53,8 +45,8 @@ def mixture_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 
 def first_from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    epsilon, clip = "attention.layer_norm_epsilon", settings.perhaps("attention.clamp_kqv")
-    return files.from_gguf(settings, epsilon=epsilon, norm="layer", weightless_norms=True, clip=clip, biased=())
+    clip = settings.perhaps("attention.clamp_kqv")
+    return files.from_gguf(settings, norm="layer", weightless_norms=True, clip=clip, biased=())
 
 
 def later_from_gguf(settings: files.Settings) -> files.DecoderConfig:
@@ -88,10 +80,6 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.around_layers(config, layer)
 
 
-def mixture_from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    return mixtures.from_gguf(settings, router={"among_chosen": False}, biased=())
-
-
 def mixture_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     before = [*files.NORMS_BEFORE, *files.attention_specs(config), *WHOLE_NORMS]
     return files.around_layers(config, [*before, *files.expert_specs(config.sizes.X, "mlp.gate", "mlp.experts.{}")])
@@ -102,6 +90,8 @@ def flexible_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.around_layers(config, [*before, *files.expert_specs(config.sizes.X, "mlp.gate", "mlp.experts.{}")])
 
 
+second_from_huggingface = partial(files.from_huggingface, biased=files.attention_biases)
+mixture_from_gguf = partial(mixtures.from_gguf, router={"among_chosen": False}, biased=())
 OLDER_COUNT = "num_local_experts"
 FIRST = {"layer_norm_eps": 1e-5, "max_position_embeddings": 2048, "pad_token_id": 1}
 SECOND = {"rms_norm_eps": 1e-5, "max_position_embeddings": 2048, "pad_token_id": 1}

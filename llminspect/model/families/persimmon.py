@@ -17,9 +17,7 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     settings.only("num_key_value_heads", sizes.H)
     settings.only("head_dim", sizes.D // sizes.H)
     normed = settings.flag("qk_layernorm")
-    return files.from_huggingface(
-        settings, sizes, epsilon="layer_norm_eps", norm="layer", head_norms=normed, biased=BIASED
-    )
+    return files.from_huggingface(settings, sizes, norm="layer", head_norms=normed, biased=BIASED)
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:

@@ -6,6 +6,8 @@ Gunasekar et al. 2023, "Textbooks Are All You Need", section 2.3; Li et al. 2023
 
 from __future__ import annotations
 
+from functools import partial
+
 from llminspect.core.feedforward import Glu
 from llminspect.model import decoder_files as files
 
@@ -14,16 +16,10 @@ BIASED = (*files.ATTENTION, *files.UNGATED)
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     normed = settings.flag("qk_layernorm")
-    return files.from_huggingface(
-        settings, epsilon="layer_norm_eps", norm="layer", parallel=True, head_norms=normed, biased=BIASED
-    )
+    return files.from_huggingface(settings, norm="layer", parallel=True, head_norms=normed, biased=BIASED)
 
 
-def from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    epsilon = "attention.layer_norm_epsilon"
-    return files.from_gguf(settings, epsilon=epsilon, norm="layer", parallel=True, unit=Glu("gelu_tanh"), biased=BIASED)
-
-
+from_gguf = partial(files.from_gguf, norm="layer", parallel=True, unit=Glu("gelu_tanh"), biased=BIASED)
 HEAD_NORMS = files.linear_specs(
     ("attention.query.norm", "E", "self_attn.q_layernorm", None),
     ("attention.key.norm", "E", "self_attn.k_layernorm", None),

@@ -21,7 +21,7 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     _one_gain(settings)
     biased = files.attention_biases(settings) + (("unembedding",) if settings.flag("lm_head_bias") else ())
     router = files.Experts(2, among_chosen=False, kind="nearest", near=_near(settings))
-    found = files.from_huggingface(settings, sizes, norm="layer", biased=biased, experts=router)
+    found = files.from_huggingface(settings, sizes, norm="layer", epsilon="rms_norm_eps", biased=biased, experts=router)
     return files.with_windows(found, settings)
 
 
@@ -52,7 +52,12 @@ def from_gguf(settings: files.Settings) -> files.DecoderConfig:
     near = 2.0 * DEFAULTS["router_jitter_noise"]
     router = files.Experts(2, among_chosen=False, kind="nearest", near=near)
     biased = (*files.ATTENTION, "unembedding")
-    return completed(settings, files.from_gguf(settings, sizes, norm="layer", biased=biased, experts=router))
+    return completed(
+        settings,
+        files.from_gguf(
+            settings, sizes, norm="layer", epsilon="attention.layer_norm_rms_epsilon", biased=biased, experts=router
+        ),
+    )
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:

@@ -7,6 +7,7 @@ Yang et al. 2024, "Qwen2 Technical Report", section 2.2; Yang et al. 2025, "Qwen
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llminspect.model import decoder_files as files
@@ -15,6 +16,7 @@ from llminspect.model import mixture_files as mixtures
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Read = Callable[[files.Settings], files.DecoderConfig]
     Fix = Callable[[files.Array, files.DecoderConfig], files.Array] | None
 
 
@@ -51,9 +53,7 @@ def vision3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return replace(found, biased=files.attention_biases(settings))
 
 
-def without_windows(
-    read: Callable[[files.Settings], files.DecoderConfig], settings: files.Settings
-) -> files.DecoderConfig:
+def without_windows(read: Read, settings: files.Settings) -> files.DecoderConfig:
     """Which the third that sees has not, in the reference implementation, whatever is written."""
     settings.only("use_sliding_window", False)
     found = read(settings)
@@ -79,7 +79,7 @@ def mixture2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     assert found.experts is not None
     return replace(
         found,
-        biased=files.QUERY_KEY_VALUE if settings.flag("qkv_bias") else (),
+        biased=files.inner_biases(settings, "qkv_bias"),
         experts=replace(found.experts, shared_width=settings.whole("shared_expert_intermediate_size")),
     )
 
@@ -118,29 +118,18 @@ def vision_mixture_from_huggingface(settings: files.Settings) -> files.DecoderCo
 
 
 # A missing bias would be a wrong number, so which there are is not left to a GGUF file.
+qwen2_from_gguf = partial(files.from_gguf, biased=files.QUERY_KEY_VALUE)
+qwen3_from_gguf = partial(files.from_gguf, biased=())
 
 
-def qwen2_from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    return files.from_gguf(settings, biased=files.QUERY_KEY_VALUE)
+def seeing(read: Read) -> Read:
+    """What reads the text part's file, of the file of a model that sees pictures."""
 
+    def of_text(settings: files.Settings) -> files.DecoderConfig:
+        settings.skip(*OF_PLACES)
+        return read(settings)
 
-def qwen3_from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    return files.from_gguf(settings, biased=())
-
-
-def vision2_from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    settings.skip(*OF_PLACES)
-    return qwen2_from_gguf(settings)
-
-
-def vision3_from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    settings.skip(*OF_PLACES)
-    return qwen3_from_gguf(settings)
-
-
-def vision_mixture_from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    settings.skip(*OF_PLACES)
-    return mixture3_from_gguf(settings)
+    return of_text
 
 
 def mixture2_from_gguf(settings: files.Settings) -> files.DecoderConfig:
@@ -215,7 +204,7 @@ ARCHITECTURES = (
         "qwen3", qwen3_from_huggingface, qwen3_tensors, read_gguf=qwen3_from_gguf, defaults={"head_dim": 128, **DENSE}
     ),
     files.family(
-        "qwen2_vl_text", vision2_from_huggingface, gguf="qwen2vl", read_gguf=vision2_from_gguf, defaults=VISION
+        "qwen2_vl_text", vision2_from_huggingface, gguf="qwen2vl", read_gguf=seeing(qwen2_from_gguf), defaults=VISION
     ),
     files.family("qwen2_5_vl_text", vision2_from_huggingface, defaults=VISION),
     files.family(
@@ -223,7 +212,7 @@ ARCHITECTURES = (
         vision3_from_huggingface,
         qwen3_tensors,
         gguf="qwen3vl",
-        read_gguf=vision3_from_gguf,
+        read_gguf=seeing(qwen3_from_gguf),
         defaults=VISION3,
     ),
     files.family(
@@ -231,7 +220,7 @@ ARCHITECTURES = (
         vision_mixture_from_huggingface,
         vision_mixture_tensors,
         gguf="qwen3vlmoe",
-        read_gguf=vision_mixture_from_gguf,
+        read_gguf=seeing(mixture3_from_gguf),
         defaults={**VISION3, "num_key_value_heads": 16, "head_dim": None, "num_experts_per_tok": 4},
     ),
     files.family(

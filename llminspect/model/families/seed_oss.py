@@ -9,7 +9,7 @@ from llminspect.model import decoder_files as files
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    inner = files.QUERY_KEY_VALUE if settings.flag("attention_bias") else ()
+    inner = files.inner_biases(settings)
     outer = ("attention.output",) if settings.flag("attention_out_bias") else ()
     return files.from_huggingface(settings, biased=(*inner, *outer, *files.feed_forward_biases(settings)))
 

@@ -22,7 +22,7 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     return replace(
         files.with_windows(found, settings, lambda index: slides and not turned[index]),
         unturned=tuple(index for index, turn in enumerate(turned) if not turn),
-        biased=files.attention_biases(settings) + files.feed_forward_biases(settings),
+        biased=files.all_biases(settings),
     )
 
 

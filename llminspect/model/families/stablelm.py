@@ -10,13 +10,11 @@ from llminspect.model import decoder_files as files
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    biased = files.QUERY_KEY_VALUE if settings.flag("use_qkv_bias") else ()
-    parallel = settings.flag("use_parallel_residual")
+    biased = files.inner_biases(settings, "use_qkv_bias")
     return files.from_huggingface(
         settings,
-        epsilon="layer_norm_eps",
         norm="layer",
-        parallel=parallel,
+        parallel=settings.flag("use_parallel_residual"),
         head_norms=settings.flag("qk_layernorm"),
         biased=biased,
     )
@@ -24,8 +22,7 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:
     parallel = settings.flag("use_parallel_residual")
-    epsilon = "attention.layer_norm_epsilon"
-    return files.from_gguf(settings, epsilon=epsilon, norm="layer", parallel=parallel, head_norms=None)
+    return files.from_gguf(settings, norm="layer", parallel=parallel, head_norms=None)
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:

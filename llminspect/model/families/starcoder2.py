@@ -5,6 +5,8 @@ Lozhkov et al. 2024, "StarCoder 2 and The Stack v2", section 6.1.
 
 from __future__ import annotations
 
+from functools import partial
+
 from llminspect.core.feedforward import Glu
 from llminspect.model import decoder_files as files
 
@@ -15,11 +17,6 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     settings.only("norm_type", "layer_norm")  # In the published files, as the next, beside what the reference reads.
     settings.only("mlp_type", "default")
     return files.with_windows(found, settings)
-
-
-def from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    """Without the window, which is not stated there."""
-    return files.from_gguf(settings, epsilon="attention.layer_norm_epsilon", norm="layer", unit=Glu("gelu_tanh"))
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
@@ -36,4 +33,7 @@ DEFAULTS = {
     "tie_word_embeddings": True,
     "max_position_embeddings": 4096,
 }
-ARCHITECTURE = files.family("starcoder2", from_huggingface, tensors, read_gguf=from_gguf, defaults=DEFAULTS)
+OF_GGUF = partial(
+    files.from_gguf, norm="layer", unit=Glu("gelu_tanh")
+)  # Without the window, which is not stated there.
+ARCHITECTURE = files.family("starcoder2", from_huggingface, tensors, read_gguf=OF_GGUF, defaults=DEFAULTS)
