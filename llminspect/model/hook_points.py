@@ -41,13 +41,10 @@ class HookPlace:
 
     def vectors(self, model: Model, array: Array) -> Array:
         """What was tapped at `read`, as the vectors that the dictionary takes: [T, D]."""
-        if self.form == "heads":
-            return np.moveaxis(array, -3, -2).reshape(array.shape[-2], -1)
-        if self.form == "normalized":
-            return (
-                array * norm_before(model.params.layer(self.layer), "feedforward", model.config).scale(array)[:, None]
-            )
-        return array - array.mean(axis=-1, keepdims=True) if self.centred else array
+        if self.form != "normalized":
+            return self.targets(array)
+        norm = norm_before(model.params.layer(self.layer), "feedforward", model.config)
+        return array * norm.scale(array)[:, None]
 
     def targets(self, array: Array) -> Array:
         """What was tapped at `write`, as vectors."""
@@ -57,10 +54,8 @@ class HookPlace:
 
     def in_place(self, array: Array, vectors_TO: Array) -> Array:
         """The vectors as what stands at `write`, in whose place they are put; `array` is what stood there."""
-        if self.form == "heads":
-            heads, tokens, width = array.shape
-            return np.moveaxis(vectors_TO.reshape(tokens, heads, width), 0, 1).astype(array.dtype)
-        return (vectors_TO + array.mean(axis=-1, keepdims=True) if self.centred else vectors_TO).astype(array.dtype)
+        centred = self.centred and self.form != "heads"
+        return self.change(array, vectors_TO + array.mean(axis=-1, keepdims=True) if centred else vectors_TO)
 
     def change(self, array: Array, delta_TO: Array) -> Array:
         """What vectors that are added are there."""

@@ -127,6 +127,30 @@ def for_layers(
     return found
 
 
+def around(
+    layers: int,
+    layer: Iterable[TensorSpec] | Callable[[int], Iterable[TensorSpec]],
+    embedding: str,
+    final: str,
+    stack: str,
+    *,
+    words: str = "lm_head",
+    after_embedding: Iterable[TensorSpec] = (),
+    bias: bool = True,
+    gguf: bool = True,
+) -> list[TensorSpec]:
+    """The embedding, the final norm, the output matrix (`words`) and the specs of each layer, by what Hugging Face
+    files call them; `bias`: the norm's; `gguf`: whether there are GGUF files, where they have one name each."""
+    table, norm, matrix, block = ("token_embd.weight", "output_norm", "output.weight", "blk.{}.")
+    return [
+        TensorSpec("embedding.weight", "V D", f"{embedding}.weight", table if gguf else None),
+        *after_embedding,
+        *linear_specs(("final.norm", "D", final, norm if gguf else None), bias=bias),
+        TensorSpec("unembedding.weight", "V D", f"{words}.weight", matrix if gguf else None, optional=True),
+        *for_layers(layers, layer, huggingface=stack, gguf=block if gguf else ""),
+    ]
+
+
 class Forward(Protocol):
     def __call__(
         self,

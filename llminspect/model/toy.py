@@ -13,6 +13,7 @@ article (2), so it finds `sat` first and `A` second, and takes along what they o
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,8 @@ from llminspect.model.spec import Architecture, TensorSpec
 from llminspect.model.transformer import encode_source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
 
@@ -67,12 +70,10 @@ def _not_in_files(_: Any) -> ToyConfig:
     raise ModelError("the toy models are built in; no file holds one")
 
 
-def hand_tensors(_: ToyConfig) -> list[TensorSpec]:
-    return [
-        TensorSpec("embedding.weight", "V D"),
-        TensorSpec("layers.0.feedforward.weight", "D F"),
-        TensorSpec("layers.0.feedforward.bias", "F"),
-    ]
+def _specs(config: ToyConfig, shapes: Mapping[str, str]) -> list[TensorSpec]:
+    """Of the embedding and of the one layer's arrays, by their names in it."""
+    layer = [TensorSpec(f"layers.0.{name}", shape) for name, shape in shapes.items()]
+    return [TensorSpec("embedding.weight", "V D"), *layer]
 
 
 def hand_forward(
@@ -90,25 +91,6 @@ def hand_forward(
     return Pass(stream_TD, Cache((cache.length if cache else 0) + ids_T.shape[-1]))
 
 
-def relu_tensors(_: ToyConfig) -> list[TensorSpec]:
-    return [
-        TensorSpec("embedding.weight", "V D"),
-        TensorSpec("layers.0.feedforward.up.weight", "F D"),
-        TensorSpec("layers.0.feedforward.up.bias", "F"),
-        TensorSpec("layers.0.feedforward.down.weight", "D F"),
-        TensorSpec("layers.0.feedforward.down.bias", "D"),
-    ]
-
-
-def attention_tensors(_: ToyConfig) -> list[TensorSpec]:
-    return [
-        TensorSpec("embedding.weight", "V D"),
-        TensorSpec("layers.0.attention.query.weight", "D HE"),
-        TensorSpec("layers.0.attention.key.weight", "D KE"),
-        TensorSpec("layers.0.attention.value.weight", "D KE"),
-    ]
-
-
 def attention_forward(
     params: Params, config: ToyConfig, ids_T: Array, tap: Tap, cache: Cache | None = None, hidden_S: Array | None = None
 ) -> Pass:
@@ -118,9 +100,10 @@ def attention_forward(
     start, keys, first = span(cache, tokens)
     stream_TD = tap("layers.0.input", tap("embedding.output", look_up(params["embedding.weight"], ids_T)))
     layer = params.layer(0)
-    query_HTE = tap(f"{name}.query", attention.split_heads(stream_TD @ layer["attention.query.weight"], sizes.H))
-    key_KTE = tap(f"{name}.key", attention.split_heads(stream_TD @ layer["attention.key.weight"], sizes.K))
-    value_KTE = tap(f"{name}.value", attention.split_heads(stream_TD @ layer["attention.value.weight"], sizes.K))
+    query_HTE, key_KTE, value_KTE = (
+        tap(f"{name}.{part}", attention.split_heads(stream_TD @ layer[f"attention.{part}.weight"], heads))
+        for part, heads in (("query", sizes.H), ("key", sizes.K), ("value", sizes.K))
+    )
     seen = extend(cache, 0, key_KTE, value_KTE)
     mask_TS = causal_mask(xp, tokens, keys, first=first) if config.causal else None
     mixed_HTE = attention.attend(
@@ -142,12 +125,18 @@ def readout(params: Params, config: ToyConfig, stream_TD: Array, tap: Tap) -> Ar
     return tap("final.logits", logits(tap("final.norm", stream_TD), params["embedding.weight"]))
 
 
+HAND = {"feedforward.weight": "D F", "feedforward.bias": "F"}
+UP = {"feedforward.up.weight": "F D", "feedforward.up.bias": "F"}
+RELU = {**UP, "feedforward.down.weight": "D F", "feedforward.down.bias": "D"}
+HEAD = {"attention.query.weight": "D HE", "attention.key.weight": "D KE", "attention.value.weight": "D KE"}
+
+
 def _array(rows: Any) -> Array:
     return np.array(rows, dtype=np.float32)
 
 
 def _toy() -> Toy:
-    architecture = Architecture("toy", _not_in_files, hand_tensors, hand_forward, readout)
+    architecture = Architecture("toy", _not_in_files, partial(_specs, shapes=HAND), hand_forward, readout)
     sizes = Sizes(L=1, D=2, H=0, K=0, E=0, F=2, V=3, context=1024)
     arrays = {
         "embedding.weight": _array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]),
@@ -158,7 +147,7 @@ def _toy() -> Toy:
 
 
 def _toy_relu() -> Toy:
-    architecture = Architecture("toy-relu", _not_in_files, relu_tensors, hand_forward, readout)
+    architecture = Architecture("toy-relu", _not_in_files, partial(_specs, shapes=RELU), hand_forward, readout)
     sizes = Sizes(L=1, D=2, H=0, K=0, E=0, F=3, V=3, context=1024)
     arrays = {
         "embedding.weight": _array([[1, 0], [0, 1], [-1, 1]]),
@@ -176,7 +165,7 @@ def _toy_attention() -> Toy:
     architecture = Architecture(
         name="toy-attention",
         read_huggingface=_not_in_files,
-        tensors=attention_tensors,
+        tensors=partial(_specs, shapes=HEAD),
         forward=attention_forward,
         readout=readout,
         only_causal=frozenset(),

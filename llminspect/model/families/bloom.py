@@ -6,13 +6,13 @@ BigScience Workshop 2022, "BLOOM: A 176B-Parameter Open-Access Multilingual Lang
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
 from llminspect.model.config import GGUF, Config, Sizes, read_sizes
-from llminspect.model.families.gpt_neox import part_of_heads, third
+from llminspect.model.families.gpt_neox import fused_by_heads
 from llminspect.model.heads import OLDER_DECODER_HEADS
-from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
+from llminspect.model.spec import Architecture, TensorSpec, around, linear_specs
 
 if TYPE_CHECKING:
     from llminspect.model.settings import Settings
@@ -54,11 +54,8 @@ def from_gguf(settings: Settings) -> BloomConfig:
 
 
 def tensors(config: BloomConfig) -> list[TensorSpec]:
-    fused = "self_attention.query_key_value"
-    layer: list[TensorSpec] = linear_specs(("attention.norm", "D", "input_layernorm", "attn_norm"), bias=True)
-    for part, name in enumerate(("query", "key", "value")):
-        fixes: dict[str, Any] = {"huggingface_fix": part_of_heads(part), "gguf_fix": third(part)}
-        layer += linear_specs((f"attention.{name}", "HE D", fused, "attn_qkv"), bias=True, **fixes)
+    layer = linear_specs(("attention.norm", "D", "input_layernorm", "attn_norm"), bias=True)
+    layer += fused_by_heads("self_attention.query_key_value", "attn_qkv", bias=True)
     layer += linear_specs(
         ("attention.output", "D HE", "self_attention.dense", "attn_output"),
         ("feedforward.norm", "D", "post_attention_layernorm", "ffn_norm"),
@@ -66,16 +63,9 @@ def tensors(config: BloomConfig) -> list[TensorSpec]:
         ("feedforward.down", "D F", "mlp.dense_4h_to_h", "ffn_down"),
         bias=True,
     )
-    return [
-        TensorSpec("embedding.weight", "V D", "word_embeddings.weight", "token_embd.weight"),
-        *linear_specs(
-            ("embedding.norm", "D", "word_embeddings_layernorm", "token_embd_norm"),
-            ("final.norm", "D", "ln_f", "output_norm"),
-            bias=True,
-        ),
-        TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=True),
-        *for_layers(config.sizes.L, layer, huggingface="h.{}.", gguf="blk.{}."),
-    ]
+    embedded = ("embedding.norm", "D", "word_embeddings_layernorm", "token_embd_norm")
+    before = linear_specs(embedded, bias=True)
+    return around(config.sizes.L, layer, "word_embeddings", "ln_f", "h.{}.", after_embedding=before)
 
 
 ARCHITECTURE = Architecture(

@@ -14,7 +14,7 @@ from llminspect.model import rotary_files
 from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
+from llminspect.model.spec import Architecture, TensorSpec, around, linear_specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,12 +143,7 @@ def tensors(config: FalconConfig) -> list[TensorSpec]:
         ("feedforward.down", "D F", "mlp.dense_4h_to_h", "ffn_down"),
         bias=config.biased,
     )
-    return [
-        TensorSpec("embedding.weight", "V D", "word_embeddings.weight", "token_embd.weight"),
-        *linear_specs(("final.norm", "D", "ln_f", "output_norm"), bias=True),
-        TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=True),
-        *for_layers(config.sizes.L, layer, huggingface="h.{}.", gguf="blk.{}."),
-    ]
+    return around(config.sizes.L, layer, "word_embeddings", "ln_f", "h.{}.")
 
 
 OLDER = {"n_layer": "num_hidden_layers", "n_head": "num_attention_heads", "n_head_kv": "num_kv_heads"}

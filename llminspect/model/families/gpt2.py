@@ -13,7 +13,7 @@ from llminspect.model.config import GGUF, Config, Sizes, read_sizes
 from llminspect.model.copies import Copy, causal_rule, hiding_number
 from llminspect.model.heads import NO_LAYER, OLDER_DECODER_HEADS, HeadFiles, OutputHead
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, TensorSpec, for_layers, fused_specs, linear_specs
+from llminspect.model.spec import Architecture, TensorSpec, around, fused_specs, linear_specs
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -83,13 +83,8 @@ LAYER = (
 
 
 def tensors(config: GPT2Config) -> list[TensorSpec]:
-    return [
-        TensorSpec("embedding.weight", "V D", "wte.weight", "token_embd.weight"),
-        TensorSpec("position.weight", f"{config.sizes.context} D", "wpe.weight", "position_embd.weight"),
-        *linear_specs(("final.norm", "D", "ln_f", "output_norm"), bias=True),
-        TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=True),
-        *for_layers(config.sizes.L, LAYER, huggingface="h.{}.", gguf="blk.{}."),
-    ]
+    places = TensorSpec("position.weight", f"{config.sizes.context} D", "wpe.weight", "position_embd.weight")
+    return around(config.sizes.L, LAYER, "wte", "ln_f", "h.{}.", after_embedding=[places])
 
 
 CHOICE = OutputHead(

@@ -13,7 +13,7 @@ from llminspect.model.config import Config, Sizes, read_sizes
 from llminspect.model.copies import Copy, hiding_number
 from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
+from llminspect.model.spec import Architecture, TensorSpec, around, linear_specs
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -92,13 +92,8 @@ def tensors(config: NeoConfig) -> list[TensorSpec]:
             bias=True,
         ),
     ]
-    return [
-        TensorSpec("embedding.weight", "V D", "wte.weight"),
-        TensorSpec("position.weight", f"{config.sizes.context} D", "wpe.weight"),
-        *linear_specs(("final.norm", "D", "ln_f", None), bias=True),
-        TensorSpec("unembedding.weight", "V D", "lm_head.weight", optional=True),
-        *for_layers(config.sizes.L, layer, huggingface="h.{}."),
-    ]
+    places = TensorSpec("position.weight", f"{config.sizes.context} D", "wpe.weight")
+    return around(config.sizes.L, layer, "wte", "ln_f", "h.{}.", after_embedding=[places], gguf=False)
 
 
 ARCHITECTURE = Architecture(

@@ -5,7 +5,7 @@ Black et al. 2022, "GPT-NeoX-20B", section 2.1; Biderman et al. 2023, "Pythia", 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llminspect.core.dataclass import dataclass
 from llminspect.model import rotary_files
@@ -13,7 +13,7 @@ from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes
 from llminspect.model.copies import ROTATION, Copy, causal_rule, hiding_number
 from llminspect.model.heads import OLDER_DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
+from llminspect.model.spec import Architecture, TensorSpec, around, linear_specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,20 +90,26 @@ def third(part: int) -> Callable[[Array, NeoXConfig], Array]:
     return cut
 
 
-def tensors(config: NeoXConfig) -> list[TensorSpec]:
-    fused = [
+def fused_by_heads(
+    huggingface: str, gguf: str | None, bias: bool, fix: Callable[[int], Callable[[Array, Any], Array]] = part_of_heads
+) -> list[TensorSpec]:
+    """Queries, keys and values in one matrix: in GGUF files in thirds, in the others as `fix` says."""
+    return [
         spec
         for part, name in enumerate(("query", "key", "value"))
         for spec in linear_specs(
-            (f"attention.{name}", "HE D", "attention.query_key_value", "attn_qkv"),
-            bias=config.attention_bias,
-            huggingface_fix=part_of_heads(part),
-            gguf_fix=third(part),
+            (f"attention.{name}", "HE D", huggingface, gguf),
+            bias=bias,
+            huggingface_fix=fix(part),
+            gguf_fix=third(part) if gguf else None,
         )
     ]
+
+
+def tensors(config: NeoXConfig) -> list[TensorSpec]:
     layer = [
         *linear_specs(("attention.norm", "D", "input_layernorm", "attn_norm"), bias=True),
-        *fused,
+        *fused_by_heads("attention.query_key_value", "attn_qkv", config.attention_bias),
         *linear_specs(("attention.output", "D HE", "attention.dense", "attn_output"), bias=config.attention_bias),
         *linear_specs(
             ("feedforward.norm", "D", "post_attention_layernorm", "ffn_norm"),
@@ -112,12 +118,7 @@ def tensors(config: NeoXConfig) -> list[TensorSpec]:
             bias=True,
         ),
     ]
-    return [
-        TensorSpec("embedding.weight", "V D", "embed_in.weight", "token_embd.weight"),
-        *linear_specs(("final.norm", "D", "final_layer_norm", "output_norm"), bias=True),
-        TensorSpec("unembedding.weight", "V D", "embed_out.weight", "output.weight", optional=True),
-        *for_layers(config.sizes.L, layer, huggingface="layers.{}.", gguf="blk.{}."),
-    ]
+    return around(config.sizes.L, layer, "embed_in", "final_layer_norm", "layers.{}.", words="embed_out")
 
 
 ARCHITECTURE = Architecture(

@@ -15,7 +15,7 @@ from llminspect.model import decoder_files as files
 from llminspect.model import state_files
 from llminspect.model.config import Config, read_sizes
 from llminspect.model.selective_states import Mamba, Mamba2
-from llminspect.model.spec import Architecture, for_layers
+from llminspect.model.spec import Architecture, around
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,12 +129,7 @@ def tensors(config: MambaConfig) -> list[files.TensorSpec]:
             else state_files.mamba2_specs(state, "mixer", config.biased)
         ),
     ]
-    return [
-        files.TensorSpec("embedding.weight", "V D", "embeddings.weight", "token_embd.weight"),
-        *files.linear_specs(("final.norm", "D", "norm_f", "output_norm")),
-        files.TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=True),
-        *for_layers(config.sizes.L, layer, huggingface="layers.{}.", gguf="blk.{}."),
-    ]
+    return around(config.sizes.L, layer, "embeddings", "norm_f", "layers.{}.", bias=False)
 
 
 DEFAULTS = {"layer_norm_epsilon": 1e-5, "expand": 2, "conv_kernel": 4, "hidden_act": "silu"}

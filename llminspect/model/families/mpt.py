@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
 from llminspect.model.config import GGUF, Config, Sizes, read_sizes
-from llminspect.model.families.gpt_neox import third
+from llminspect.model.families.gpt_neox import fused_by_heads, third
 from llminspect.model.heads import OLDER_DECODER_HEADS
-from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
+from llminspect.model.spec import Architecture, TensorSpec, around, linear_specs
 
 if TYPE_CHECKING:
     from llminspect.model.settings import Settings
@@ -75,23 +75,16 @@ def from_gguf(settings: Settings) -> MptConfig:
 
 
 def tensors(config: MptConfig) -> list[TensorSpec]:
-    layer: list[TensorSpec] = linear_specs(
+    layer = linear_specs(
         ("attention.norm", "D", "norm_1", "attn_norm"), ("feedforward.norm", "D", "norm_2", "ffn_norm")
     )
-    for part, name in enumerate(("query", "key", "value")):
-        fused, cut = (f"attention.{name}", "HE D", "attn.Wqkv", "attn_qkv"), third(part)
-        layer += linear_specs(fused, huggingface_fix=cut, gguf_fix=cut)
+    layer += fused_by_heads("attn.Wqkv", "attn_qkv", bias=False, fix=third)
     layer += linear_specs(
         ("attention.output", "D HE", "attn.out_proj", "attn_output"),
         ("feedforward.up", "F D", "ffn.up_proj", "ffn_up"),
         ("feedforward.down", "D F", "ffn.down_proj", "ffn_down"),
     )
-    return [
-        TensorSpec("embedding.weight", "V D", "wte.weight", "token_embd.weight"),
-        *linear_specs(("final.norm", "D", "norm_f", "output_norm")),
-        TensorSpec("unembedding.weight", "V D", "lm_head.weight", "output.weight", optional=True),
-        *for_layers(config.sizes.L, layer, huggingface="blocks.{}.", gguf="blk.{}."),
-    ]
+    return around(config.sizes.L, layer, "wte", "norm_f", "blocks.{}.", bias=False)
 
 
 ARCHITECTURE = Architecture(

@@ -6,7 +6,7 @@ Elsen et al. 2023, "Releasing Persimmon-8B"; So et al. 2021, "Primer", section 4
 from __future__ import annotations
 
 from llminspect.model import decoder_files as files
-from llminspect.model.families.gpt_neox import part_of_heads
+from llminspect.model.families.gpt_neox import fused_by_heads
 from llminspect.model.families.phi import HEAD_NORMS
 
 BIASED = (*files.ATTENTION, *files.UNGATED)
@@ -21,16 +21,9 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
-    fused = [
-        spec
-        for part, name in enumerate(files.QUERY_KEY_VALUE)
-        for spec in files.linear_specs(
-            (name, "HE D", "self_attn.query_key_value", None), bias=True, huggingface_fix=part_of_heads(part)
-        )
-    ]
     layer = [
         *files.BIASED_NORMS_BEFORE,
-        *fused,
+        *fused_by_heads("self_attn.query_key_value", None, bias=True),
         *files.if_there(config.head_norms, HEAD_NORMS),
         *files.linear_specs(("attention.output", "D HE", "self_attn.dense", None), bias=True),
         *files.ungated_specs(config, "dense_h_to_4h", "dense_4h_to_h"),

@@ -33,7 +33,6 @@ DEFAULTS = {
     "tie_word_embeddings": True,
     "max_position_embeddings": 4096,
 }
-OF_GGUF = partial(
-    files.from_gguf, norm="layer", unit=Glu("gelu_tanh")
-)  # Without the window, which is not stated there.
+# Without the window, which is not stated there.
+OF_GGUF = partial(files.from_gguf, norm="layer", unit=Glu("gelu_tanh"))
 ARCHITECTURE = files.family("starcoder2", from_huggingface, tensors, read_gguf=OF_GGUF, defaults=DEFAULTS)
