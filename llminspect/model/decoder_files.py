@@ -6,6 +6,7 @@ With it a family's file has all that it is written with: the types that are impo
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -213,18 +214,10 @@ OF_HEADS = (
 HEAD_NORMS = linear_specs(*OF_HEADS)
 
 
-def unpermute(weight: Array, heads: int) -> Array:
+def unpermute(weight: Array, config: DecoderConfig, heads: str) -> Array:
     """Some GGUF files hold each head's rows interleaved for the rotation; bring them back to halves."""
-    rows = weight.shape[0]
-    return weight.reshape(heads, rows // heads // 2, 2, -1).swapaxes(1, 2).reshape(weight.shape)
-
-
-def unpermute_query(weight: Array, config: DecoderConfig) -> Array:
-    return unpermute(weight, config.sizes.H)
-
-
-def unpermute_key(weight: Array, config: DecoderConfig) -> Array:
-    return unpermute(weight, config.sizes.K)
+    count, rows = getattr(config.sizes, heads), weight.shape[0]
+    return weight.reshape(count, rows // count // 2, 2, -1).swapaxes(1, 2).reshape(weight.shape)
 
 
 def attention_specs(config: DecoderConfig, permuted: bool = False) -> list[TensorSpec]:
@@ -235,7 +228,7 @@ def attention_specs(config: DecoderConfig, permuted: bool = False) -> list[Tenso
         ("attention.value", "KE D", "self_attn.v_proj", "attn_v"),
         ("attention.output", "D HE", "self_attn.o_proj", "attn_output"),
     )
-    fixes = (unpermute_query, unpermute_key, None, None) if permuted else (None,) * 4
+    fixes = (*(partial(unpermute, heads=heads) for heads in "HK"), None, None) if permuted else (None,) * 4
     return [
         spec
         for one, fix in zip(maps, fixes, strict=True)
