@@ -131,8 +131,11 @@ class Computing:
             prompt = self.session.prompt(state)
             reached = replace(reached, prompt=prompt)
             model, tokens = self.session.model, len(prompt.tokens)
-            wanted = [("side", one) for one in questions(model, state, tokens, "next")] if self.wide() else []
-            wanted += [("found", one) for one in questions(model, state, tokens)]
+            side = questions(model, state, tokens, "next") if self.wide() else []
+            # The next token before all else, and what is said of a target after the pane.
+            pane = questions(model, state, tokens)
+            parts = (("side", side[:1]), ("found", pane), ("side", side[1:]))
+            wanted = [(where, one) for where, several in parts for one in several]
             for number, (where, one) in enumerate(wanted, 1):
                 if self._is_stale():
                     raise Stopped

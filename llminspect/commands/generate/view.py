@@ -177,14 +177,19 @@ def filter_views(steps: Sequence[StepRecord]) -> list[RenderableType]:
 
 
 def filter_view(index: int, step: StepRecord) -> RenderableType:
+    """The tables of a step, and which it is."""
+    title = f"step {index}: {visible(step.text, True)} was {'given' if step.forced else 'taken'}"
+    return Group(Text(title, theme.TITLE), filter_tables(step))
+
+
+def filter_tables(step: StepRecord) -> RenderableType:
     """From the model's own probabilities to those drawn from, the tokens cut away still there; in as many tables as the
     width needs."""
     assert step.filters is not None
     stages = len(step.filters.names)
     sizes = range(stages, 0, -1)
     ways = ([_filter_table(step, step.filters, at, at + size) for at in range(0, stages, size)] for size in sizes)
-    title = f"step {index}: {visible(step.text, True)} was {'given' if step.forced else 'taken'}"
-    return Group(Text(title, theme.TITLE), first_fitting(*ways))
+    return first_fitting(*ways)
 
 
 def _filter_table(step: StepRecord, filters: Filters, first: int, end: int) -> SizedTable:

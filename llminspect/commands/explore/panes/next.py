@@ -43,6 +43,7 @@ def next_candidates(result: Result) -> list[ProbableToken]:
 
 def view(seen: Seen) -> RenderableType:
     parts: list[RenderableType] = []
+    settings: list[RenderableType] = []
     in_question: list[RankedToken] = []
     for _, result in seen.found:
         tokens = next_candidates(result)
@@ -55,10 +56,10 @@ def view(seen: Seen) -> RenderableType:
 
             parts.append(render(result))
         if isinstance(result, GenerateResult) and result.steps and result.steps[0].filters is not None:
-            from llminspect.commands.generate.view import filter_view
+            from llminspect.commands.generate.view import filter_tables
 
-            parts += [Text(), filter_view(0, result.steps[0])]
-    parts += _in_question(seen.state, in_question)
+            settings += [Text(), Text("what the settings leave", theme.TITLE), filter_tables(result.steps[0])]
+    parts += [*_in_question(seen.state, in_question), *settings]
     if seen.state.taken:
         parts += [Text(), Text("tokens taken", theme.TITLE), *tree_lines(seen.model, seen.state)]
     return Group(*parts)
@@ -73,7 +74,7 @@ def _in_question(state: ExploreState, tokens: Sequence[RankedToken]) -> Iterator
         yield line
     if len(tokens) > 1 and all(token.prob > 0 for token in tokens):
         apart = math.log(tokens[0].prob) - math.log(tokens[1].prob)
-        yield Text(f"their logits are {apart:+.3f} apart", theme.QUIET, no_wrap=True, overflow="ellipsis")
+        yield Text(f"logit of target − logit of versus: {apart:+.3f}", theme.QUIET, no_wrap=True, overflow="ellipsis")
 
 
 def _left(result: Result) -> dict[int, float] | None:
