@@ -35,7 +35,7 @@ _MEASURED_AT_ONCE = 1 << 20
 
 @dataclass(frozen=True)
 class Head:
-    """One head's attention: a row a query, a column a key; what is not shown or not there is left out."""
+    """One head's attention: a row for each query, a column for each key; what is not shown or not there is left out."""
 
     layer: int
     head: int

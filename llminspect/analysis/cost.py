@@ -20,7 +20,7 @@ class Cost:
     """Per million tokens."""
     total: float
     currency: str
-    """As it was given; empty where none was."""
+    """As it was given; empty where there was none."""
     model: str | None = None
     """With the name of a model as --cost: that name, and …"""
     date: str | None = None

@@ -29,7 +29,7 @@ CROSS_WEIGHTS = "cross_attention.weights"
 
 @dataclass(frozen=True)
 class CrossHead:
-    """One head's attention to the source: a row a token of the target, a column one of the source."""
+    """One head's attention to the source: a row for each token of the target, a column for each of the source."""
 
     layer: int
     head: int

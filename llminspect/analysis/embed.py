@@ -37,7 +37,7 @@ class EmbedResult(Result):
     labels: list[str]
     """What each of the vectors stands for."""
     vectors: Annotated[Array, Dims("N D")]
-    """One a token, or with --pool one a text; with --analogy the sum."""
+    """One for each token, or with --pool one for each text; with --analogy the sum."""
     norms: Annotated[Array, Dims("N")]
     statistics: VectorStatistics
     outlier: Outlier | None = None

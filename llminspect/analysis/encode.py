@@ -26,7 +26,7 @@ class EncodeResult(Result):
     tokens: Tokens
     vocabulary_size: int
     one_hot: list[list[int]] | None = None
-    """With --one-hot: [T, V], a row a token, 1 at its id and 0 elsewhere."""
+    """With --one-hot: [T, V], one row for each token: 1 at its id, 0 elsewhere."""
     pair: str | None = None
     """The second text, with --pair."""
 

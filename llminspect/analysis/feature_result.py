@@ -47,7 +47,7 @@ class FeatureByItself:
 
 @dataclass(frozen=True)
 class LossRecovered:
-    """How well the model goes on with the rebuilt vectors in place of its own, in bits a token."""
+    """How well the model goes on with the rebuilt vectors in place of its own, in bits per token."""
 
     model: float
     """The model left alone."""

@@ -32,7 +32,7 @@ class HabitSpread:
     std: float
     """The standard deviation from piece to piece (divided by n − 1)."""
     low: float
-    """The ends of the 95 % interval of the mean: 1.96 standard errors from it."""
+    """The ends of the 95% interval of the mean: 1.96 standard errors from it."""
     high: float
     count: int
     """How many pieces."""

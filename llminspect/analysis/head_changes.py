@@ -30,7 +30,7 @@ class HabitChange:
     a: float
     b: float
     change: float
-    """b − a, and the ends of the 95 % interval of its mean, from piece to piece (Student's t)."""
+    """b − a, and the ends of the 95% interval of its mean, from piece to piece (Student's t)."""
     low: float
     high: float
 
@@ -44,7 +44,7 @@ class HeadChange:
     moved: float
     """The share of its weight that it gives elsewhere, from 0 to 1; the mean over the pieces."""
     std: float
-    """From piece to piece; no number for a single one, nor are the ends of the 95 % interval of the mean."""
+    """From piece to piece; no number for a single one, nor are the ends of the 95% interval of the mean."""
     low: float
     high: float
     habit_a: str

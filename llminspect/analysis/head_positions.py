@@ -25,8 +25,8 @@ class PositionScores:
     kind: Literal["rotary", "learned", "linear"]
     """rotary: the mean query and the mean key of the vocabulary, turned by their positions (Su et al. 2021); an exact
     part of each score at that distance, as what is left is made of what a token has beyond the mean. learned: position
-    · position, each alone in the stream, the mean over the places of the query. linear: a number a distance (ALiBi, or
-    a table)."""
+    · position, each alone in the stream, the mean over the places of the query. linear: one number for each
+    distance (ALiBi, or a table)."""
     scores: list[float]
     """At the distances 0, 1, 2 …"""
 

@@ -44,7 +44,7 @@ class OverPlace:
     std: float
     """The standard deviation from text to text (divided by n − 1); no number for one text."""
     low: float
-    """The ends of the 95 % interval of the mean, by Student's t; of a share Wilson's."""
+    """The ends of the 95% interval of the mean, by Student's t; of a share Wilson's."""
     high: float
     count: int
     layer: int | None = None

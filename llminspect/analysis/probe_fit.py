@@ -36,7 +36,7 @@ class LayerScores:
     """How well a probe says the labels of texts that it has not seen."""
 
     low: float
-    """The ends of the 95 % interval: Wilson's of a share; of R² by drawing the held-out texts anew."""
+    """The ends of the 95% interval: Wilson's of a share; of R² by drawing the held-out texts anew."""
     high: float
     control: float
     """The same of shuffled labels: the mean over the shuffles …"""

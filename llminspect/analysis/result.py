@@ -35,7 +35,7 @@ class Result(Drawable):
     """
 
     notes: list[str] | None = field(default=None, kw_only=True)
-    """What to know about the numbers, a line each."""
+    """What to know about the numbers, one line each."""
 
     def __init_subclass__(cls) -> None:
         cls.__repr__ = Result.__repr__  # type: ignore[method-assign]  # In the class itself: dataclasses leave it alone.

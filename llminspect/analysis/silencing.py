@@ -48,7 +48,7 @@ class Silencing:
     kl: Array | None = None
     """KL(before ‖ after) of the next token's distributions, in bits; not by gradients, to which it is flat."""
     together: list[float] | None = None
-    """`change` with all positions silenced at once, a number a layer …"""
+    """`change` with all positions silenced at once, one number for each layer …"""
     together_kl: list[float] | None = None
     """… and their KL."""
     by: Literal["silencing", "gradient"] = "silencing"

@@ -48,7 +48,7 @@ class Sweep:
     differing: list[int]
     """The positions at which the two texts differ."""
     together: list[float] | None
-    """For the stream: all differing positions patched at once, a number a layer."""
+    """For the stream: all differing positions patched at once, one number for each layer."""
     by: Literal["patching", "gradient"] = "patching"
     direction: Literal["denoising", "noising"] = "denoising"
     """Denoising puts the other text's vectors into this one, and sees what brings its answer back; noising puts this

@@ -61,7 +61,7 @@ class TokenChanges:
     std: float
     """From token to token (divided by n − 1)."""
     low: float
-    """The ends of the 95 % interval of the mean, from piece to piece of the corpus; no numbers for a single text."""
+    """The ends of the 95% interval of the mean, from piece to piece of the corpus; no numbers for a single text."""
     high: float
     median: float
     largest: float
@@ -70,7 +70,7 @@ class TokenChanges:
     same_first: float
     """After which share of the tokens both expect the same token most …"""
     same_first_low: float
-    """… and the ends of the 95 % interval of that share (Wilson)."""
+    """… and the ends of the 95% interval of that share (Wilson)."""
     same_first_high: float
     bits_a: float | None
     """How many bits a token of the text itself costs in a, on average …"""

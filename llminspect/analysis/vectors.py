@@ -131,7 +131,7 @@ FEWEST, MOST = 32, 512
 
 @dataclass(frozen=True)
 class PositionCode:
-    """The position code by itself, a row a position.
+    """The position code by itself, one row for each position.
 
     added: the vectors that are added to those of the tokens. rotary: the angle in radians by which each pair of numbers
     of a query and a key is turned, in (−π, π].

@@ -34,6 +34,6 @@ class EncodeOptions:
     decode: bool = option(
         False, help="Back to text: TEXT (or standard input, --file, --ids) holds ids; a text is encoded and decoded."
     )
-    one_hot: bool = option(False, help="A row a token: 1 at its id, 0 elsewhere.")
+    one_hot: bool = option(False, help="One row for each token: 1 at its id, 0 elsewhere.")
     letters: bool = option(False, help="The letter code, A = 1, B = 2; as --model letters.")
     workers: int | None = workers_option()

@@ -78,7 +78,7 @@ _HEADER: Schema = {
         "properties": {
             "version": {"type": "string"},
             "ids": {"type": "array", "items": {"type": "integer", "minimum": 0}},
-            "options": {"type": "object", "description": "Those that differ from their defaults."},
+            "options": {"type": "object", "description": "The options that differ from their defaults."},
             "line": {"const": 0, "description": "With --count --lines: it stands in the document of that line."},
         },
         "additionalProperties": True,

@@ -88,7 +88,7 @@ def moved_weight(a_HTS: Array, b_HTS: Array) -> Array:
 
 
 def of_pieces(sums: Iterable[tuple[float, int]]) -> tuple[float, float, float]:
-    """The mean over all places of some pieces of text, and the ends of its 95 % interval from piece to piece.
+    """The mean over all places of some pieces of text, and the ends of its 95% interval from piece to piece.
 
     Places of one text are not independent of each other, pieces are nearly so. Each piece gives its sum and how many
     places it has; the mean is a ratio of two sums, whose variance is that of sum − mean · count (Cochran 1977,

@@ -1,4 +1,4 @@
-"""How sure a number is that was found on some examples: 95 % intervals."""
+"""How sure a number is that was found on some examples: 95% intervals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Z = 1.959964
 
 
 def of_share(successes: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share: Wilson 1927, "Probable inference, the law of succession, and statistical
+    """The 95% interval of a share: Wilson 1927, "Probable inference, the law of succession, and statistical
     inference". It stays within 0 and 1, also where all or none succeed.
 
     >>> [round(end, 3) for end in of_share(9, 10)]
@@ -46,7 +46,7 @@ def student(freedom: int) -> float:
 
 
 def of_mean(mean: float, std: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a mean of `count` numbers with the standard deviation `std` (divided by n − 1), by Student's
+    """The 95% interval of a mean of `count` numbers with the standard deviation `std` (divided by n − 1), by Student's
     t; no numbers where there is only one.
 
     >>> [round(end, 2) for end in of_mean(10.0, 2.0, 4)]

@@ -35,7 +35,7 @@ def over(question: Literal["circuit"], records: Records, model: Opened = DEFAULT
 
 
 def over(question: str, records: Records, model: Opened = DEFAULT, **options: Any) -> OverResult | CircuitResult:
-    """A question over many texts: of each number its mean, its spread, and the 95 % interval of the mean.
+    """A question over many texts: of each number its mean, its spread, and the 95% interval of the mean.
 
     `question` is "forward" or "attend", with options of that function: `attribution`, `lens`, `surprise`, `ablate` …;
     `find`, `measure`. `records` are dictionaries, in whatever can be gone through, with `text` and what differs from

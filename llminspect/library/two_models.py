@@ -26,7 +26,7 @@ def diff_models(
 
     With `weights`: `weights.tensors`, each with ‖b − a‖ / ‖a‖, the same of `weights.parts` and `weights.layers`, and
     what is `left_out`. With `corpus`, a file or folder: `token_changes`, KL(a ‖ b) in bits after each token, its mean
-    with a 95 % interval and the `top` places where it is largest; `head_changes`, the share of its weight that each
+    with a 95% interval and the `top` places where it is largest; `head_changes`, the share of its weight that each
     head gives elsewhere (`moved` [L, H]), and the habits in both. A model with a LoRA is what
     `open_model(name, adapter=folder)` gives. Raises UsageError for models that have nothing to compare.
 

@@ -54,9 +54,9 @@ class ChatCount:
     unknown: int
     """Of the `count`: tokens that the formula adds to those of the texts, for messages, names, tools and the answer."""
     tools: int | None = None
-    """Of the unknown ones those of the tools."""
+    """Of the unknown ones, those of the tools."""
     images: int | None = None
-    """Of the unknown ones those of images."""
+    """Of the unknown ones, those of images."""
 
 
 SOURCE = 'OpenAI Cookbook, "How to count tokens with tiktoken"'
