@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tests.bench.measure import PEERS, interleaved, run_process
+from tests.bench.measure import PEERS, ROOT, interleaved, run_process
 from tests.bench.report import say, table, times, title, verdict
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 FRANCE, ITALY = "The capital of France is", "The capital of Italy is"
 MARY = "When John and Mary went to the store, John gave a drink to"
 JOHN = MARY.replace(", John", ", Mary")
+STORY = "Once upon a time there was a little girl who lived in a village near the forest."
 CAPITALS, MOODS = "docs/demos/capitals.jsonl", "docs/demos/mood.jsonl"
 QUESTIONS: dict[str, tuple[list[str], list[str]]] = {
     "forward --score, two continuations": (
@@ -30,9 +33,12 @@ QUESTIONS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "forward --patch, 30 layers × 5 tokens": (["forward", FRANCE, "--patch", ITALY], ["patch", FRANCE, ITALY]),
     "probe --pool last, 120 texts": (["probe", MOODS, "--pool", "last"], ["probe", MOODS]),
+    "features, 18 tokens": (["features", "DICTIONARY", STORY], ["features", "DICTIONARY", STORY]),
+    "diff of two models, 18 tokens": (["diff", STORY, "--against-model", "OTHER"], ["diff", "OTHER", STORY]),
     "circuit": (["circuit", MARY, JOHN], ["circuit", MARY, JOHN, "5", "800"]),
 }
-"""Each as our command line, and as a function of `peers/research_transformer_lens.py` with what it is given."""
+"""Each as our command line, and as a function of `peers/research_transformer_lens.py` with what it is given; DICTIONARY
+and OTHER are folders that `research_files` writes."""
 
 
 def research(bench: Bench) -> None:
@@ -43,7 +49,10 @@ def research(bench: Bench) -> None:
         return
     script, folder = str(PEERS / "research_transformer_lens.py"), str(bench.peers_folder)
     rows, slower_in = [], []
-    for question, (ours, theirs) in QUESTIONS.items():
+    made = {name: str(bench.scratch / f"{bench.model}-{name.lower()}") for name in ("DICTIONARY", "OTHER")}
+    subprocess.run([sys.executable, "-m", "tests.bench.research_files", folder, *made.values()], check=True, cwd=ROOT)
+    for question, words_of in QUESTIONS.items():
+        ours, theirs = ([made.get(word, word) for word in words] for words in words_of)
         runs = interleaved(
             {
                 "ours": partial(run_process, [*bench.program, *ours, "--json", "--model", bench.model]),

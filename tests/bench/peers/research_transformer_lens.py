@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from transformer_lens.model_bridge import TransformerBridge
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
@@ -143,6 +144,48 @@ def attribution(path: str) -> Any:
             mixed = cache[f"blocks.{layer}.attn.hook_z"][0, -1].reshape(HEADS, -1)
             total[layer] += torch.einsum("he,hed,d->h", mixed, outputs[layer], direction)
     return total.tolist()
+
+
+def features(path: str, text: str) -> list[Any]:
+    """Of each token the strongest features of a TopK autoencoder and what they write to the logits; how much of the
+    variance it rebuilds, and the loss in bits with the model's own vectors, the rebuilt ones, and zeros."""
+    arrays, tokens = load_file(f"{path}/sae_weights.safetensors"), ids(text)
+    with open(f"{path}/cfg.json", encoding="utf-8") as file:
+        config = json.load(file)
+    hook = config["hook_name"]
+    logits, cache = model.run_with_cache(tokens, names_filter=lambda name: name == hook)
+    stream = cache[hook][0]
+    before = (stream - arrays["b_dec"]) @ arrays["W_enc"] + arrays["b_enc"]
+    top = before.topk(config["k"])
+    on = torch.zeros_like(before).scatter_(-1, top.indices, top.values.relu())
+    rebuilt = on @ arrays["W_dec"] + arrays["b_dec"]
+
+    def bits(logits: Any) -> float:
+        wanted = logits[0, :-1].double().log_softmax(-1).gather(1, tokens[0, 1:, None])
+        return float(-wanted.mean() / 0.6931471805599453)
+
+    put = [lambda array, hook, new=new: new[None] for new in (rebuilt, torch.zeros_like(rebuilt))]
+    losses = [bits(logits), *(bits(model.run_with_hooks(tokens, fwd_hooks=[(hook, one)])) for one in put)]
+    explained = 1 - (stream - rebuilt).pow(2).sum() / (stream - stream.mean(0)).pow(2).sum()
+    strongest = on.topk(5)
+    listed = strongest.indices.flatten().unique()
+    writes = (arrays["W_dec"][listed] * model.ln_final.weight) @ model.W_U
+    raised = [best(row, 5) for row in writes - writes.mean(-1, keepdim=True)]
+    rows = [[top.indices.tolist(), top.values.tolist()] for top in [strongest]]
+    return [explained.item(), losses, rows, dict(zip(listed.tolist(), raised, strict=True))]
+
+
+def diff(other: str, text: str) -> list[Any]:
+    """KL in bits between the next tokens of two models after each token, and how far the weights of each head are
+    apart, half of the sum of the differences of a row, the mean over the rows."""
+    found, kept = [], lambda name: name.endswith("attn.hook_pattern")
+    for one in (model, TransformerBridge.boot_transformers(other, dtype=torch.float32)):
+        logits, cache = one.run_with_cache(ids(text), names_filter=kept)
+        patterns = torch.stack([cache[f"blocks.{layer}.attn.hook_pattern"][0] for layer in range(LAYERS)])
+        found.append((logits[0].double().log_softmax(-1), patterns))
+    (logs, weights), (others, moved) = found
+    apart = (logs.exp() * (logs - others)).sum(-1) / 0.6931471805599453
+    return [apart.tolist(), ((weights - moved).abs().sum(-1) / 2).mean(-1).tolist(), best(others[-1].exp())]
 
 
 def nodes() -> tuple[list[str], list[str], dict[str, int]]:
