@@ -242,8 +242,7 @@ def _assemble(
 
     keep_freed_memory()
     reading.check_decodable(description)
-    located, config = description.located, description.config
-    assert located is not None
+    located, config = description.files, description.config
     tokenizer = _tokenizer_or_reason(located, rows=config.sizes.V)
     plan = preparing.planned(description)
     size = sum(planned.nbytes for _, planned in plan) // 4

@@ -22,6 +22,7 @@ from llminspect.model.heads import DECODER_HEADS
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.spec import Architecture, for_layers
 from llminspect.model.spec import TensorSpec as TensorSpec
+from llminspect.model.spec import flat as flat
 from llminspect.model.spec import fused_specs as fused_specs
 from llminspect.model.spec import linear_specs as linear_specs
 from llminspect.model.spec import renamed as renamed
@@ -207,6 +208,12 @@ RENAMED_NORMS_BEFORE = linear_specs(BEFORE[0], (*BEFORE[1][:3], "post_attention_
 """Those of newer GGUF files, which call the second by Hugging Face's name."""
 BIASED_NORMS_BEFORE = linear_specs(*BEFORE, bias=True)
 BIASED_FINAL_NORM = linear_specs(("final.norm", "D", "norm", "output_norm"), bias=True)
+AROUND = (
+    BEFORE[0],
+    ("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
+    ("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
+    ("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
+)
 OF_HEADS = (
     ("attention.query.norm", "E", "self_attn.q_norm", "attn_q_norm"),
     ("attention.key.norm", "E", "self_attn.k_norm", "attn_k_norm"),
@@ -266,8 +273,7 @@ def plain_tensors(config: DecoderConfig, permuted: bool = False) -> list[TensorS
 
 def divisor_specs(config: DecoderConfig) -> list[TensorSpec]:
     """What slows each pair of the rotation, where a GGUF file has it as a tensor (`rotary_files.from_gguf`)."""
-    pairs = str(config.rotary.width // 2)
-    return [TensorSpec("rotary.divisors", pairs, None, "rope_freqs.weight", optional=True)]
+    return [TensorSpec("rotary.divisors", str(config.rotary.width // 2), None, "rope_freqs.weight", optional=True)]
 
 
 def long_and_short_divisor_specs(config: DecoderConfig) -> list[TensorSpec]:

@@ -60,9 +60,8 @@ def _with_adapter(description: Description, name: str, offline: bool) -> Descrip
     from llminspect.model.adapter import read_adapter  # It takes numpy, which a description does not.
 
     files = locate_adapter(name, offline=offline)
-    assert description.located is not None
     # A GGUF file says by its tensors alone whether there are two matrices.
-    tied = description.located.format == "huggingface" and getattr(description.config, "tied", False)
+    tied = description.files.format == "huggingface" and getattr(description.config, "tied", False)
     two = any(spec.name == "unembedding.weight" for spec in description.specs) and not tied
     one_matrix = not two and description.capabilities != {"encode"}
     adapter = read_adapter(files, description.architecture, description.config.sizes, description.specs, one_matrix)
@@ -71,8 +70,7 @@ def _with_adapter(description: Description, name: str, offline: bool) -> Descrip
 
 def _read_as(description: Description, **what: Any) -> Description:
     """The same with more to its provenance."""
-    located = description.located
-    assert located is not None
+    located = description.files
     return replace(description, located=replace(located, read_as={**located.read_as, **what}))
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from llminspect.model.copies import Copy
+from llminspect.model.decoder_files import AROUND
 from llminspect.model.spec import TensorSpec, linear_specs
 
 if TYPE_CHECKING:
@@ -32,12 +33,7 @@ def whole_or_none(settings: Settings, key: str) -> int:
     return settings.whole(key) if settings.get(key) else 0
 
 
-NORMS_AFTER = linear_specs(
-    ("attention.norm", "D", "input_layernorm", "attn_norm"),
-    ("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
-    ("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
-)
-NORM_BEFORE = linear_specs(("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"))
+NORMS_AFTER, NORM_BEFORE = linear_specs(*AROUND[:2], AROUND[3]), linear_specs(AROUND[2])
 
 
 def attention_specs(config: DecoderConfig, index: int, values: bool | None = True) -> list[TensorSpec]:

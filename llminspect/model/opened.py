@@ -20,16 +20,13 @@ if TYPE_CHECKING:
     from llminspect.core.tap import Tap
     from llminspect.core.unembed import Score
     from llminspect.files.locate import Located
+    from llminspect.files.weights import WeightFile
     from llminspect.model.adapter import Adapter
     from llminspect.model.config import Config
     from llminspect.model.params import Params
     from llminspect.model.pooling import Declared
     from llminspect.model.spec import Architecture, TensorSpec
     from llminspect.text.tokenizer import Tokenizer
-
-
-def no_pooling() -> None:
-    """How a model without files says that its tokens' vectors become one: not at all."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class Model:
     """What computes in place of numpy."""
     segments: tuple[int, ...] | None = None
     """Of which segment each token of the text is; None: all are of segment 0."""
-    declared_pooling: Callable[[], Declared | None] = no_pooling
+    declared_pooling: Callable[[], Declared | None] = lambda: None
     """How its files say that the tokens' vectors become one, read when called for. ModelError: not understood."""
     finite: bool = True
     """Whether logits that are no numbers are an error."""
@@ -278,6 +275,17 @@ class Description:
     """Its files; None for a toy, which is built in."""
     adapter: Adapter | None = None
     """What is added to its arrays."""
+
+    @property
+    def files(self) -> Located:
+        """Its files, where it has some."""
+        assert self.located is not None
+        return self.located
+
+    @property
+    def weights(self) -> WeightFile:
+        assert self.files.weights is not None
+        return self.files.weights
 
     @property
     def capabilities(self) -> frozenset[str]:

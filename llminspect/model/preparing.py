@@ -33,8 +33,7 @@ def planned(description: Description) -> list[tuple[TensorSpec, Planned]]:
 def key_of(description: Description, in_blocks: int = 0) -> str:
     """Stands for the arrays of a model, of which `in_blocks` are used as the file has them: by the SHA-256 of the bytes
     that they are made from."""
-    located = description.located
-    assert located is not None
+    located = description.files
     # The family is part of the key: another reading of the same file must not find this one's arrays.
     key = f"{located.identity}-{description.architecture.name}-{READING}"
     key += f"-beside-{in_blocks}-in-blocks" if in_blocks else ""
@@ -46,8 +45,7 @@ def key_of(description: Description, in_blocks: int = 0) -> str:
 
 def source_of(description: Description) -> dict[str, Any]:
     """What `describe_model` needs to find the same model anew."""
-    located, adapter = description.located, description.adapter
-    assert located is not None
+    located, adapter = description.files, description.adapter
     return {
         "name": located.origin.get("repo") or str(located.path.absolute()),
         "revision": located.origin.get("revision"),
@@ -63,14 +61,12 @@ def prepared_params(
     read, and where weights hold NaN or infinity, unless `finite` is false."""
     from llminspect.files.prepared import prepared
 
-    located = description.located
-    assert located is not None
     arrays = prepared(
         key_of(description, len(in_blocks)),
         plan,
         progress=progress,
         source=source_of(description),
-        check=located.check_unchanged,
+        check=description.files.check_unchanged,
     )
     if finite and arrays.not_finite:
         raise reading.not_finite(arrays.not_finite)

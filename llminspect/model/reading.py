@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 
 def reader(description: Description, spec: TensorSpec) -> Callable[[], Array]:
     """How to make one array of the core from the tensors of the file."""
-    located, config, adapter = description.located, description.config, description.adapter
-    assert located is not None
-    weights = located.weights
-    assert weights is not None
+    located, weights = description.files, description.weights
+    config, adapter = description.config, description.adapter
 
     def read() -> Array:
         parts = [weights.array(source) for source in spec.sources(located.format)]
@@ -68,10 +66,7 @@ def _with_added(read: Callable[[], Array], adapter: Adapter, spec: TensorSpec, c
 
 def part_reader(description: Description, spec: TensorSpec) -> Callable[[tuple[slice, ...]], Array] | None:
     """How to make a part of an array from those rows of the file alone; None where the whole is needed for it."""
-    located = description.located
-    assert located is not None
-    weights = located.weights
-    assert weights is not None
+    located, weights = description.files, description.weights
     names = getattr(spec, located.format)
     added = description.adapter is not None and description.adapter.changes(spec)
     if spec.fix(located.format) is not None or not names or added:
@@ -95,10 +90,7 @@ def row_by_row(on_demand: OnDemand, spec: TensorSpec, config: Config) -> Callabl
 
 def check_decodable(description: Description) -> None:
     """Raise ModelError where tensors are of types that are not decoded, before anything is read."""
-    located = description.located
-    assert located is not None
-    weights = located.weights
-    assert weights is not None
+    located, weights = description.files, description.weights
     names: dict[str, list[str]] = {}
     for spec in description.specs:
         for name in (*spec.sources(located.format), *(name for name, _ in spec.copies)):

@@ -74,6 +74,16 @@ def linear_specs(
     return specs
 
 
+def flat(array: Array, _: Any) -> Array:
+    """A fix: all numbers in a row."""
+    return array.reshape(-1)
+
+
+def plus_one(weight: Array, _: Any) -> Array:
+    """A fix of the weight of a norm, where the file holds it less one."""
+    return weight + 1
+
+
 def renamed(spec: TensorSpec, names: Mapping[str, str]) -> TensorSpec:
     """The same under the names of another family's files: parts of its Hugging Face name are replaced."""
     parts = spec.huggingface.split(".") if isinstance(spec.huggingface, str) else []

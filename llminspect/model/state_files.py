@@ -9,7 +9,7 @@ import numpy as np
 
 from llminspect.errors import ModelError
 from llminspect.model.selective_states import Mamba, Mamba2
-from llminspect.model.spec import TensorSpec, linear_specs
+from llminspect.model.spec import TensorSpec, flat, linear_specs
 
 if TYPE_CHECKING:
     from llminspect.core.array import Array
@@ -75,14 +75,17 @@ def of_gguf(settings: Settings) -> tuple[int, int, int, int]:
     return channels, keys, rank, kernel
 
 
-def mamba2_of_gguf(settings: Settings) -> Mamba2:
-    """Of Mamba 2 the rank is the number of heads."""
+def grouped_of_gguf(settings: Settings) -> tuple[int, int, int, int, int]:
+    """Of `Grouped`, whose rank is the number of heads: these, the numbers of each, the groups, their keys, the width of
+    the convolution."""
     channels, keys, heads, kernel = of_gguf(settings)
     if channels % heads:
         raise settings.wrong("ssm.time_step_rank", f"a divisor of {channels}, the number of channels")
-    shared = groups(settings, "ssm.group_count", heads)
-    epsilon = settings.number("attention.layer_norm_rms_epsilon")
-    return Mamba2(heads, channels // heads, shared, keys, kernel, epsilon)
+    return heads, channels // heads, groups(settings, "ssm.group_count", heads), keys, kernel
+
+
+def mamba2_of_gguf(settings: Settings) -> Mamba2:
+    return Mamba2(*grouped_of_gguf(settings), settings.number("attention.layer_norm_rms_epsilon"))
 
 
 def attending_of_gguf(settings: Settings) -> tuple[int, ...]:
@@ -111,11 +114,7 @@ def logarithm(speed: Array, config: Config) -> Array:
 
 def flat_logarithm(speed: Array, config: Config) -> Array:
     """… and of a head's one number an axis for it."""
-    return logarithm(speed, config).reshape(-1)
-
-
-def flat(array: Array, config: Config) -> Array:
-    return array.reshape(-1)
+    return flat(logarithm(speed, config), config)
 
 
 def chosen_norms(state: Mamba, mixer: str) -> list[TensorSpec]:

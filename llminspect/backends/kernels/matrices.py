@@ -243,11 +243,9 @@ def _kept(description: Description, spec: TensorSpec) -> Part | list[Part] | Non
 
     They are as they lie in the file, where its rows have the core's order.
     """
-    located, config = description.located, description.config
-    assert located is not None
-    weights, of_experts = located.weights, spec.shape.startswith("X ") and spec.shape.count(" ") == 2
+    located, config, weights = description.files, description.config, description.weights
+    of_experts = spec.shape.startswith("X ") and spec.shape.count(" ") == 2
     names, fix, one = spec.sources(located.format), spec.fix(located.format), getattr(spec, located.format)
-    assert weights is not None
     if not (of_experts or spec.shape in SHAPES or SHARED.fullmatch(spec.name)):
         return None
     if not isinstance(one, str) and (not of_experts or fix is not None):

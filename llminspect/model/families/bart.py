@@ -17,7 +17,7 @@ from llminspect.model.config import Config, Sizes, read_sizes, start_token
 from llminspect.model.copies import Copy, waves
 from llminspect.model.heads import HeadFiles
 from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
+from llminspect.model.spec import Architecture, TensorSpec, flat, for_layers, linear_specs
 from llminspect.model.transformer import encode_source
 
 if TYPE_CHECKING:
@@ -195,10 +195,6 @@ def _around(config: BartConfig, kind: Kind, stack: str, front: str = "") -> list
     return [*([] if kind.waves else [table]), *(first if kind.normed else []), *(last if kind.norms_before else [])]
 
 
-def one_row(bias_1V: Array, _: BartConfig) -> Array:
-    return bias_1V.reshape(-1)
-
-
 SHARED = [TensorSpec("embedding.weight", "V D", "shared.weight")]
 APART = [
     TensorSpec("embedding.weight", "V D", "decoder.embed_tokens.weight", other=("shared.weight", None)),
@@ -219,7 +215,7 @@ def tensors(config: BartConfig, kind: Kind) -> list[TensorSpec]:
         *for_layers(config.encoder_layers, encoder, huggingface="encoder.layers.{}.", stack="encoder.layers"),
         *_around(config, kind, "decoder"),
         *for_layers(config.sizes.L, decoder, huggingface="decoder.layers.{}."),
-        TensorSpec("unembedding.bias", "V", "final_logits_bias", huggingface_fix=one_row, optional=True),
+        TensorSpec("unembedding.bias", "V", "final_logits_bias", huggingface_fix=flat, optional=True),
     ]
 
 

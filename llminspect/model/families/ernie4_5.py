@@ -62,14 +62,10 @@ def mixture_from_gguf(settings: files.Settings) -> files.DecoderConfig:
     return files.interleaved(mixtures.from_gguf(settings))
 
 
-def one_row(array: files.Array, _: files.DecoderConfig) -> files.Array:
-    return array.reshape(-1)
-
-
 def mixture_tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     mixture = [
         *files.expert_specs(config.sizes.X, "mlp.gate", "mlp.experts.{}"),
-        replace(mixtures.choice_spec(f"mlp.{BIAS}"), huggingface_fix=one_row),
+        replace(mixtures.choice_spec(f"mlp.{BIAS}"), huggingface_fix=files.flat),
         *mixtures.shared_specs(config, "mlp.shared_experts"),
     ]
     before = [*files.NORMS_BEFORE, *files.attention_specs(config)]

@@ -16,6 +16,7 @@ from llminspect.core.feedforward import Glu
 from llminspect.core.rotary import Rotary
 from llminspect.model import decoder_files as files
 from llminspect.model import rotary_files
+from llminspect.model.spec import plus_one
 
 
 def gemma_from_huggingface(settings: files.Settings, rotary: Rotary | None = None) -> files.DecoderConfig:
@@ -103,26 +104,14 @@ LARGEST = {("gemma2", 46), ("gemma3", 62)}
 """The two models of 27 billion parameters scale the scores by D / H, the others by the width of a head."""
 
 
-def plus_one(weight: files.Array, _: files.DecoderConfig) -> files.Array:
-    return weight + 1
-
-
 def _norms(*norms: tuple[str, str, str, str]) -> list[files.TensorSpec]:
     """Hugging Face files hold the weight − 1, GGUF files the weight."""
     return files.linear_specs(*norms, huggingface_fix=plus_one)
 
 
 BEFORE = _norms(*files.BEFORE)
-AROUND = _norms(
-    ("attention.norm", "D", "input_layernorm", "attn_norm"),
-    ("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
-    ("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
-    ("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
-)
-OF_VAULT = _norms(
-    ("attention.norm", "D", "input_layernorm", "attn_norm"),
-    ("feedforward.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
-)
+AROUND = _norms(*files.AROUND)
+OF_VAULT = _norms(files.AROUND[0], files.AROUND[2])
 OF_HEADS = _norms(*files.OF_HEADS)
 
 

@@ -126,7 +126,6 @@ def bamba_tensors(config: files.DecoderConfig) -> list[TensorSpec]:
 
 
 MAMBA = {"mamba_n_heads": 128, "mamba_n_groups": 1, "mamba_d_state": 256, "mamba_d_conv": 4, "mamba_expand": 2}
-MULTIPLIERS = ("attention_multiplier", "embedding_multiplier", "residual_multiplier", "logits_scaling")
 ARCHITECTURES = (
     files.family(
         "granitemoehybrid",
@@ -137,7 +136,7 @@ ARCHITECTURES = (
         spellings=granite.SPELLINGS,
         defaults={
             **MAMBA,
-            **dict.fromkeys(MULTIPLIERS, 1.0),
+            **dict.fromkeys(granite.MULTIPLIERS, 1.0),
             "shared_intermediate_size": 1024,
             "max_position_embeddings": 2048,
             "num_local_experts": 8,

@@ -6,6 +6,7 @@ Mistral AI 2025, "Ministral 3" (model card); the growth is that of Llama 4's que
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from llminspect.core.rotary import Growth, Yarn, yarn_gain
@@ -53,10 +54,6 @@ def from_gguf(settings: files.Settings) -> files.DecoderConfig:
     return replace(found, rotary=replace(found.rotary, scaling=scaling, growth=growth))
 
 
-def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
-    return files.plain_tensors(config, permuted=True)
-
-
 DEFAULTS: dict[str, Any] = {
     "rope_parameters": {
         "rope_type": "yarn",
@@ -76,5 +73,10 @@ DEFAULTS: dict[str, Any] = {
     "pad_token_id": 11,
 }
 ARCHITECTURE = files.family(
-    "ministral3", from_huggingface, tensors, gguf="mistral3", read_gguf=from_gguf, defaults=DEFAULTS
+    "ministral3",
+    from_huggingface,
+    partial(files.plain_tensors, permuted=True),
+    gguf="mistral3",
+    read_gguf=from_gguf,
+    defaults=DEFAULTS,
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.core.feedforward import Glu
 from llminspect.model import decoder_files as files
-from llminspect.model.families.gemma import plus_one
+from llminspect.model.spec import plus_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

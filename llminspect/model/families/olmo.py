@@ -69,10 +69,7 @@ WHOLE_NORMS = files.linear_specs(
     ("attention.key.norm", "KE", "self_attn.k_norm", "attn_k_norm"),
 )
 """Of queries and keys over all heads at once."""
-NORMS_AFTER = files.linear_specs(
-    ("attention.norm_after", "D", "post_attention_layernorm", "post_attention_norm"),
-    ("feedforward.norm_after", "D", "post_feedforward_layernorm", "post_ffw_norm"),
-)
+NORMS_AFTER = files.linear_specs(files.AROUND[1], files.AROUND[3])
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:

@@ -19,6 +19,7 @@ from llminspect.model import state_files
 from llminspect.model.copies import Copy
 from llminspect.model.delta_states import GatedDeltaNet
 from llminspect.model.families.qwen import without_places
+from llminspect.model.spec import plus_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,23 +108,15 @@ def deltas_from_gguf(
 ) -> files.DecoderConfig:
     settings.skip("rope.dimension_sections")  # The places of a text's token are the same (`without_places`).
     config = read(settings)
-    channels, keys, heads, kernel = state_files.of_gguf(settings)
-    if channels % heads:
-        raise settings.wrong("ssm.time_step_rank", f"a divisor of {channels}, the number of channels")
-    groups = state_files.groups(settings, "ssm.group_count", heads)
     every = settings.whole("full_attention_interval", 4)
     others = tuple(index for index in range(config.sizes.L) if (index + 1) % every)
-    state = GatedDeltaNet(heads, channels // heads, groups, keys, kernel, config.norm_epsilon)
+    state = GatedDeltaNet(*state_files.grouped_of_gguf(settings), config.norm_epsilon)
     return state_files.with_state(config, state, others, others)
 
 
-def one_more(weight: Array, config: files.DecoderConfig) -> Array:
-    """The files hold the weight of a norm less one."""
-    return weight + 1
-
-
 def norm_specs(*maps: tuple[str, str, str, str]) -> list[TensorSpec]:
-    return files.linear_specs(*maps, huggingface_fix=one_more)
+    """The files hold the weight of a norm less one."""
+    return files.linear_specs(*maps, huggingface_fix=plus_one)
 
 
 def half(which: int) -> Callable[[Array, files.DecoderConfig], Array]:

@@ -95,17 +95,13 @@ def from_gguf(settings: files.Settings) -> RwkvConfig:
     )
 
 
-def flat(array: files.Array, _: RwkvConfig) -> files.Array:
-    return array.reshape(-1)
-
-
 def shares(array: files.Array, config: RwkvConfig) -> files.Array:
     """For each purpose, those of a vector's numbers that come from the token before."""
     return array.reshape(6, config.sizes.D)
 
 
 def flat_spec(name: str, huggingface: str, gguf: str) -> files.TensorSpec:
-    return files.TensorSpec(name, "D", huggingface, gguf, flat, flat)
+    return files.TensorSpec(name, "D", huggingface, gguf, files.flat, files.flat)
 
 
 def through_specs(part: str, rank: int, huggingface: str, gguf: str) -> list[files.TensorSpec]:

@@ -212,18 +212,17 @@ def tensors(config: T5Config) -> list[TensorSpec]:
         shared = TensorSpec(f"{front}relative.weight", table, f"{stack}.{relative}", gguf)
         return [] if config.distances_in_layers else [shared]
 
-    if not config.causal:  # The encoder alone.
-        return [
-            TensorSpec("embedding.weight", "V D", "shared.weight", "token_embd.weight"),
-            *of_all("", "encoder", "enc.blk.0.attn_rel_b.weight"),
-            *for_layers(layers, encoder, huggingface="encoder.block.{}.", gguf="enc.blk.{}."),
-            *linear_specs(("final.norm", "D", "encoder.final_layer_norm", "enc.output_norm")),
-        ]
-    return [
+    front = "encoder." if config.causal else ""
+    encoding = [
         TensorSpec("embedding.weight", "V D", "shared.weight", "token_embd.weight"),
-        *of_all("encoder.", "encoder", "enc.blk.0.attn_rel_b.weight"),
-        *for_layers(layers, encoder, huggingface="encoder.block.{}.", gguf="enc.blk.{}.", stack="encoder.layers"),
-        *linear_specs(("encoder.final.norm", "D", "encoder.final_layer_norm", "enc.output_norm")),
+        *of_all(front, "encoder", "enc.blk.0.attn_rel_b.weight"),
+        *for_layers(layers, encoder, huggingface="encoder.block.{}.", gguf="enc.blk.{}.", stack=f"{front}layers"),
+        *linear_specs((f"{front}final.norm", "D", "encoder.final_layer_norm", "enc.output_norm")),
+    ]
+    if not config.causal:  # The encoder alone.
+        return encoding
+    return [
+        *encoding,
         *of_all("", "decoder", "dec.blk.0.attn_rel_b.weight"),
         *for_layers(config.sizes.L, decoder, huggingface="decoder.block.{}.", gguf="dec.blk.{}."),
         *linear_specs(("final.norm", "D", "decoder.final_layer_norm", "dec.output_norm")),

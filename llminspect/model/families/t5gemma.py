@@ -10,8 +10,8 @@ from dataclasses import replace
 from llminspect.core.dataclass import dataclass
 from llminspect.model import decoder_files as files
 from llminspect.model.config import Config, start_token
-from llminspect.model.families.gemma import SECOND, gemma2_from_huggingface, plus_one
-from llminspect.model.spec import Architecture, for_layers
+from llminspect.model.families.gemma import SECOND, gemma2_from_huggingface
+from llminspect.model.spec import Architecture, for_layers, plus_one
 from llminspect.model.transformer import encode_source
 
 
