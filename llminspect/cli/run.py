@@ -14,7 +14,6 @@ from llminspect.cli.app import LazyCommands
 from llminspect.cli.groups import OPTIONS_GIVEN
 from llminspect.cli.output import SCHEMA, error_document, is_silent, note, report_error, write_json, write_rendering
 from llminspect.errors import CheckFailed, UserError
-from llminspect.text.prompt import Prompt
 from llminspect.version import __version__
 
 if TYPE_CHECKING:
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from llminspect.arguments.shared import OutputOptions
     from llminspect.core.array import Array
     from llminspect.files.npz import Streamed
+    from llminspect.text.prompt import Prompt
 
 R = TypeVar("R")
 
