@@ -42,8 +42,8 @@ SMALLEST_EFFECT = 1e-4
 """Logits; what is less is rounding."""
 OTHER_STEPS = 5
 """Of EAP-IG, where EAP is what was wanted and it stands beside it (Hanna et al. 2024, section 4)."""
-GRADIENT = 5
-"""About so many passes a gradient takes."""
+GRADIENT, TOGETHER = 3, 0.5
+"""About so many passes a gradient takes, and a graph of which several are measured together."""
 
 
 def circuit(
@@ -178,7 +178,7 @@ def cost(found: Contrast, options: CircuitOptions, seconds: float, pairs: int = 
     wiring, gradients = found.wiring, sum(methods_of(options))
     edges = int(wiring.possible_RU.sum())
     graphs = planned(edges, options.controls)
-    takes = pairs * seconds * (gradients * GRADIENT + graphs)
+    takes = pairs * seconds * (gradients * GRADIENT + graphs * TOGETHER)
     size = (2 + pairs) * found.clean.written_UTD.nbytes / 1e9
     of = "" if pairs == 1 else f"{pairs:,} pairs, each "
     return (
