@@ -12,6 +12,7 @@ from llminspect.core.feedforward import Glu
 from llminspect.model import decoder_files as files
 from llminspect.model import mixture_files as mixtures
 from llminspect.model import state_files
+from llminspect.model.config import HUGGINGFACE, read_sizes
 from llminspect.model.copies import Copy
 from llminspect.model.families.jamba import settle
 from llminspect.model.selective_states import Mamba2
@@ -32,16 +33,12 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     settings.number("expand", 2.0)  # Stated, and what the heads say is taken.
     mixing = "moe" in kinds
     experts = settings.whole("n_routed_experts") if mixing else 0
-    heads = settings.whole("num_attention_heads")
-    sizes = files.Sizes(
+    sizes = read_sizes(
+        settings,
+        {**HUGGINGFACE, "F": "moe_intermediate_size" if mixing else "intermediate_size"},
         L=len(kinds),
-        D=settings.whole("hidden_size"),
-        H=heads,
-        K=settings.whole("num_key_value_heads", heads),
+        K=settings.whole("num_key_value_heads", settings.whole("num_attention_heads")),
         E=settings.whole("head_dim", settings.get("attention_head_dim", 128)),
-        F=settings.whole("moe_intermediate_size" if mixing else "intermediate_size"),
-        V=settings.whole("vocab_size"),
-        context=settings.whole("max_position_embeddings"),
         X=experts,
     )
     maps = ("state.input", "state.output") if settings.flag("use_bias") else ()

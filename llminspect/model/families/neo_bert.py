@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from llminspect.core.rotary import Rotary
 from llminspect.model import decoder_files as files
+from llminspect.model.config import read_sizes
 from llminspect.model.families.falcon import part_of_groups
 from llminspect.model.families.phi3 import GATE_UP
 from llminspect.model.heads import HeadFiles
@@ -25,16 +26,8 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     if not heads or width % (2 * heads):
         raise settings.wrong("num_attention_heads", f"a number of heads that share {width} numbers in pairs")
     settings.only("dim_head", width // heads)
-    sizes = files.Sizes(
-        L=settings.whole("num_hidden_layers"),
-        D=width,
-        H=heads,
-        K=heads,
-        E=width // heads,
-        F=-(-int(2 * stated / 3) // MULTIPLE) * MULTIPLE,
-        V=settings.whole("vocab_size"),
-        context=settings.whole("max_length"),
-    )
+    units = -(-int(2 * stated / 3) // MULTIPLE) * MULTIPLE
+    sizes = read_sizes(settings, {"L": "num_hidden_layers", "context": "max_length"}, D=width, H=heads, F=units)
     return files.DecoderConfig(
         sizes=sizes,
         norm_epsilon=settings.number("norm_eps"),
