@@ -33,6 +33,14 @@ def test_what_is_seen_is_what_the_commands_give(smollm2: Model, tmp_path: Path, 
     session = Session(smollm2, ExploreState(TEXT, features=path), [{"do": "pane", "pane": "features"}])
     listed: Any = session.answer(session.questions()[0], session.prompt(), session.state)
     strongest = listed.features[0]
+    session.do({"do": "text", "text": "The cat sat"})
+    other: Any = session.answer(session.questions()[0], session.prompt(), session.state)
+    assert len(other.tokens) == 3 and other.features != listed.features
+    session.do({"do": "text", "text": "The capital of Italy is"})  # As many tokens: the options are the same.
+    other = session.answer(session.questions()[0], session.prompt(), session.state)
+    assert other.text != listed.text
+    session.undo()
+    session.undo()
     assert strongest.activation == max(one.activation for one in listed.features) and strongest.token == 4
     session.do({"do": "change", "kind": "ablate", "value": f"feature.{strongest.index}"})
     session.do({"do": "change", "kind": "scale", "value": "15.attention*0.5"})

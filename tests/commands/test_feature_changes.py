@@ -72,6 +72,15 @@ def test_all_commands_change_the_same(family: str, kind: str, hook: str, tmp_pat
     assert (parts.experiment is None) == (hook != "layers.1")
 
 
+def test_a_change_between_two_layers_is_a_part_of_the_answer(tmp_path: Path) -> None:
+    model = open_model(str(GOLDEN / "llama"))
+    path = random_dictionary(tmp_path, model.config.sizes.D, "plain", "layers.0")
+    how: dict[str, Any] = {"features": path, "features_at": "blocks.1.hook_resid_pre", "steer": "feature.3*5"}
+    parts = llminspect.forward(IDS, model, attribution=True, **how).attribution
+    assert parts is not None and parts.sum == pytest.approx(parts.logit, rel=1e-5)
+    assert parts.experiment is not None and abs(parts.experiment) > 0.01
+
+
 def test_attention_is_that_of_the_changed_model(tmp_path: Path) -> None:
     model = open_model(str(GOLDEN / "llama"))
     path = random_dictionary(tmp_path, model.config.sizes.D, "plain", "layers.0")
