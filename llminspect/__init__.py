@@ -19,12 +19,11 @@ if TYPE_CHECKING:
     from llminspect.library.answers import attribution, contributions, lens, rollout, saliency, surprise
     from llminspect.library.circuits import circuit
     from llminspect.library.looking import OpenModel
-    from llminspect.library.models import cache, help, info, models, open_model, pull, schema, verify
+    from llminspect.library.models import cache, diff_models, help, info, models, open_model, pull, schema, verify
     from llminspect.library.over import over
     from llminspect.library.parts import features, head, neuron, probe
     from llminspect.library.passes import attend, diff, embed, forward, generate, walk
     from llminspect.library.tokens import count_files, decode, encode, search, tokenize
-    from llminspect.library.two_models import diff_models
     from llminspect.model.opened import Model
 
 _PLACES = {
@@ -36,11 +35,10 @@ _PLACES = {
     "library": "as_json",
     "library.circuits": "circuit",
     "library.looking": "OpenModel",
-    "library.models": "cache help info models open_model pull schema verify",
+    "library.models": "cache diff_models help info models open_model pull schema verify",
     "library.over": "over",
     "library.parts": "features head neuron probe",
     "library.passes": "attend diff embed forward generate walk",
-    "library.two_models": "diff_models",
     "library.tokens": "count_files decode encode search tokenize",
     "model.opened": "Model",
 }

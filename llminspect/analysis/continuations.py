@@ -14,7 +14,7 @@ import numpy as np
 
 from llminspect.analysis.candidates import NamedToken, token_text
 from llminspect.analysis.labels import no_next_token
-from llminspect.analysis.lengths import beyond_context
+from llminspect.analysis.long_texts import beyond_context
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids
 from llminspect.arguments.ranges import parse_ids, shortened
 from llminspect.core.array import Array

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llminspect.analysis.result import Result, Tokens, token_documents
-from llminspect.arguments.encode import SearchOptions
+from llminspect.arguments.tokenize import SearchOptions
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 

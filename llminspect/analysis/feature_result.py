@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from llminspect.analysis.candidates import Candidate
     from llminspect.analysis.experiments import AnswerChange, Baseline
     from llminspect.analysis.firing import Firing, FiringPlace
+    from llminspect.analysis.neighbours import LogitToken
     from llminspect.analysis.opened_dictionary import DictionaryFacts
-    from llminspect.analysis.vocabulary_words import LogitToken
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from llminspect.analysis.corpus import Corpus
 from llminspect.analysis.experiments import Experiment, compare_answers
 from llminspect.analysis.feature_result import ActiveFeature, FeatureByItself, FeaturesResult
 from llminspect.analysis.firing import Places, fire
-from llminspect.analysis.lengths import beyond_context
+from llminspect.analysis.long_texts import beyond_context
 from llminspect.analysis.loss_recovered import loss_recovered
+from llminspect.analysis.neighbours import Words
 from llminspect.analysis.opened_dictionary import feature_change, feature_notes, logits_written, tapped
 from llminspect.analysis.prompt import check_prompt
 from llminspect.analysis.result import token_documents
-from llminspect.analysis.vocabulary_words import Words
 from llminspect.arguments.features import FeatureEdits, FeaturesOptions, parse_features
 from llminspect.arguments.option import usual_of
 from llminspect.arguments.ranges import parse_choice

@@ -1,11 +1,15 @@
-"""Each token of a text followed through every step, for a page on which one is chosen (`walk --interactive`)."""
+"""Each token of a text followed through every step, for a page on which one is chosen (`walk --interactive`);
+and what one command says about a step of the way, with the words that make it say so."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
 from llminspect.analysis.attend import Keeping, attend
-from llminspect.analysis.excerpt import CommandExcerpt, Excerpting, kept
 from llminspect.analysis.forward import forward
-from llminspect.analysis.forward_result import ForwardQuestion
+from llminspect.analysis.forward_result import ForwardQuestion, ForwardResult
 from llminspect.analysis.result import Tokens, token_documents
 from llminspect.arguments.attend import AttendOptions
 from llminspect.arguments.forward import ForwardOptions
@@ -14,6 +18,42 @@ from llminspect.core.numbers import several
 from llminspect.errors import UsageError
 from llminspect.model.opened import Model
 from llminspect.text.prompt import Prompt
+
+
+@dataclass(frozen=True)
+class CommandExcerpt:
+    """What one command says about a step."""
+
+    model: str
+    arguments: list[str]
+    """`llminspect` with these says the same, and more of it."""
+    result: Any
+    """What that command writes, as `llminspect schema` describes it; keys that say nothing about the step are left
+    out."""
+
+
+@dataclass(frozen=True)
+class Excerpting:
+    """Excerpts of commands about one text in one model."""
+
+    model: str
+    given: Sequence[str]
+    """The text as a command takes it; its ids where it was not read as plain text."""
+    chosen: Sequence[str]
+    """The options that name the model."""
+
+    def of(self, result: Any, command: str, *arguments: str) -> CommandExcerpt:
+        """The excerpt whose result this is."""
+        return CommandExcerpt(self.model, [command, *self.given, *arguments, *self.chosen], result)
+
+
+def kept(result: ForwardResult, *keys: str) -> ForwardResult:
+    """Of a pass only what a step is about."""
+    always = {"text", "tokens", "position", *keys}
+    names = [field.name for field in fields(result) if field.name not in always]
+    gone: dict[str, Any] = {name: [] if name == "layers" else None for name in names}
+    return replace(result, **gone)
+
 
 FOLLOWED = 24
 """Tokens of a text that is followed, at most."""

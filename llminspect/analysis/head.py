@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llminspect.analysis.candidates import NamedToken
-from llminspect.analysis.head_notes import folded_parts, left_out_parts
-from llminspect.analysis.head_positions import PositionScores, position_scores
+from llminspect.analysis.head_notes import PositionScores, folded_parts, left_out_parts, position_scores
+from llminspect.analysis.neighbours import LogitToken, ReadToken, Words
 from llminspect.analysis.result import Result
-from llminspect.analysis.vocabulary_words import LogitToken, ReadToken, Words
 from llminspect.arguments.option import each
 from llminspect.arguments.parts import CorpusOptions, HeadOptions, parse_head
 from llminspect.arguments.words import one_token

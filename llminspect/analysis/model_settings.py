@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Literal
 
-from llminspect.analysis.gguf_settings import of_gguf
-from llminspect.analysis.stated_settings import OPTIONS_INSTEAD, FileSettings, ids_of, of_transformers
+from llminspect.analysis.stated_settings import OPTIONS_INSTEAD, FileSettings, ids_of, of_gguf, of_transformers
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions, draws
 from llminspect.arguments.together import check_together
 from llminspect.core.dataclass import dataclass

@@ -8,8 +8,8 @@ import numpy as np
 
 from llminspect.analysis.corpus import Corpus
 from llminspect.analysis.firing import Firing, FiringPlace, Places, activations, fire
+from llminspect.analysis.neighbours import LogitToken, ReadToken, Words
 from llminspect.analysis.result import Result
-from llminspect.analysis.vocabulary_words import LogitToken, ReadToken, Words
 from llminspect.arguments.option import usual_of
 from llminspect.arguments.parts import CorpusOptions, NeuronOptions, parse_neuron
 from llminspect.arguments.ranges import check_exists

@@ -19,7 +19,7 @@ from llminspect.analysis.probe_fit import Fitted, LayerScores, direction_of, fit
 from llminspect.analysis.probe_texts import ONE_SPLIT, LabelledTexts, fitting_folds, labelled_texts, parts_of, shuffled
 from llminspect.analysis.result import Dims, Result
 from llminspect.analysis.text_streams import EMBEDDING, streams_of
-from llminspect.arguments.probe import ProbeOptions
+from llminspect.arguments.parts import ProbeOptions
 from llminspect.arguments.ranges import parse_choice
 from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass

@@ -13,13 +13,12 @@ from typing import Any
 from llminspect.analysis.attend import attend
 from llminspect.analysis.embed import embed
 from llminspect.analysis.encode import encode
-from llminspect.analysis.excerpt import CommandExcerpt, Excerpting, kept
-from llminspect.analysis.followed import FollowedText, check_followed, followed
+from llminspect.analysis.followed import CommandExcerpt, Excerpting, FollowedText, check_followed, followed, kept
 from llminspect.analysis.forward import forward
 from llminspect.analysis.forward_result import ForwardQuestion
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.analysis.info import info
-from llminspect.analysis.lengths import beyond_context
+from llminspect.analysis.long_texts import beyond_context
 from llminspect.analysis.prompt import check_prompt, text_prompt
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.tokenize import tokenize

@@ -182,3 +182,18 @@ class PageOptions(OutputOptions):
     """The same, of a command whose result can be a page that is pointed at."""
 
     interactive: bool = option(False, help="With --save FILE.html: an interactive page, for mouse and keyboard.")
+
+
+@dataclass(frozen=True)
+class OverOptions:
+    """Which texts."""
+
+    heading: ClassVar[str] = "Over many texts"
+    example: ClassVar[str] = "{command} --over texts.jsonl"
+
+    over: Path | None = option(
+        metavar="FILE.jsonl",
+        help="In place of TEXT: one JSON object a line, with a text and what differs from text to text. Shows means "
+        "over the texts. "
+        "- reads standard input.",
+    )

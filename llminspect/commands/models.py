@@ -12,8 +12,7 @@ from llminspect.cli.run import emit
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from llminspect.analysis.kinds import ModelKind
-    from llminspect.analysis.known_models import CatalogueModel, ModelsResult, StreamSize
+    from llminspect.analysis.known_models import CatalogueModel, ModelKind, ModelsResult, StreamSize
     from llminspect.files.catalogue import FamousModel
 
 RESULTS = "analysis.known_models.ModelsResult"

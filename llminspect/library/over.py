@@ -10,8 +10,7 @@ from llminspect.arguments.attend import AttendOptions, check_attend
 from llminspect.arguments.circuit import CircuitOptions
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
-from llminspect.arguments.over import OverOptions
-from llminspect.arguments.shared import SourceOptions
+from llminspect.arguments.shared import OverOptions, SourceOptions
 from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
 from llminspect.library.inputs import DEFAULT, noted, opened, takes_options

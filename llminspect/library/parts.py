@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.features import FeatureEdits, FeaturesOptions
-from llminspect.arguments.parts import CorpusOptions, HeadOptions, NeuronOptions
-from llminspect.arguments.probe import ProbeOptions
+from llminspect.arguments.parts import CorpusOptions, HeadOptions, NeuronOptions, ProbeOptions
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.together import check_together
 from llminspect.core.intervention import Place

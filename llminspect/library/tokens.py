@@ -8,12 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.result import Results
-from llminspect.arguments.encode import EncodeOptions, SearchOptions
 from llminspect.arguments.option import checked, in_short
 from llminspect.arguments.option import each as every
 from llminspect.arguments.shared import PairOptions, SourceOptions
 from llminspect.arguments.together import check_together
-from llminspect.arguments.tokenize import CountOptions, TokenizeOptions
+from llminspect.arguments.tokenize import CountOptions, EncodeOptions, SearchOptions, TokenizeOptions
 from llminspect.errors import UsageError
 from llminspect.library.inputs import (
     DEFAULT,

@@ -14,7 +14,7 @@ from llminspect.commands.walk import SENTENCE, view
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from llminspect.analysis.excerpt import CommandExcerpt
+    from llminspect.analysis.followed import CommandExcerpt
     from tests.conftest import Program
 
 

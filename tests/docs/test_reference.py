@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llminspect.analysis.kinds import known_kinds
+from llminspect.analysis.known_models import known_kinds
 from llminspect.commands import names as command_names
 from tests.conftest import ROOT
 from tools.book import reference

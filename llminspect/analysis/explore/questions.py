@@ -8,7 +8,7 @@ import shlex
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from llminspect.analysis.neuron_shares import neuron_fault
+from llminspect.analysis.attribution import neuron_fault
 from llminspect.arguments.features import names_feature
 from llminspect.core.dataclass import dataclass
 

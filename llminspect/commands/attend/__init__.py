@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.attend import AttendOptions, check_attend
 from llminspect.arguments.experiments import ExperimentOptions, PatchOptions
-from llminspect.arguments.over import OverOptions
-from llminspect.arguments.shared import EngineOptions, ModelOptions, PageOptions, PairOptions
+from llminspect.arguments.shared import EngineOptions, ModelOptions, OverOptions, PageOptions, PairOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts
 from llminspect.cli.opening import open_model_for

@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 from llminspect.analysis.prompt import prompt_of_ids
-from llminspect.arguments.encode import EncodeOptions, SearchOptions
 from llminspect.arguments.ranges import parse_ids
 from llminspect.arguments.shared import NamedOptions, OutputOptions, PairOptions, SourceOptions
+from llminspect.arguments.tokenize import EncodeOptions, SearchOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import line_prompt, read_with
 from llminspect.cli.opening import open_tokenizer_for

@@ -6,8 +6,8 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from llminspect.arguments.explore import ExploreOptions
 from llminspect.arguments.shared import ModelOptions, OutputOptions, SourceOptions
+from llminspect.arguments.small import ExploreOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_text
 from llminspect.cli.opening import open_model_for

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
-from llminspect.arguments.over import OverOptions
-from llminspect.arguments.shared import ChoiceOptions, EngineOptions, ModelOptions, OutputOptions, PageOptions
+from llminspect.arguments.shared import (
+    ChoiceOptions,
+    EngineOptions,
+    ModelOptions,
+    OutputOptions,
+    OverOptions,
+    PageOptions,
+)
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.input import read_prompts, reads_standard_input
 from llminspect.cli.opening import ProgressBars, open_model_for

@@ -21,12 +21,11 @@ from llminspect.render.table import Cell, Column, Entries, table
 from llminspect.render.token_strip import value_strip
 
 if TYPE_CHECKING:
-    from llminspect.analysis.attribution import Attribution
+    from llminspect.analysis.attribution import Attribution, NeuronShare
     from llminspect.analysis.candidates import FilledMask, ProbableToken
     from llminspect.analysis.corpus import CorpusRead
     from llminspect.analysis.experiments import AnswerChange, Baseline, Experiment
     from llminspect.analysis.lens import LensLayer
-    from llminspect.analysis.neuron_shares import NeuronShare
     from llminspect.analysis.token_scores import Surprise
     from llminspect.arguments.alignment import Aligned
 

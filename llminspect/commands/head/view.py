@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.feature_result import FeaturesResult
     from llminspect.analysis.habits import HeadHabits
     from llminspect.analysis.head import HeadResult, OvCircuit, QkCircuit
-    from llminspect.analysis.head_positions import PositionScores
+    from llminspect.analysis.head_notes import PositionScores
     from llminspect.analysis.neuron import NeuronResult
 
 BAR = 12

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from llminspect.arguments.probe import ProbeOptions
+from llminspect.arguments.parts import ProbeOptions
 from llminspect.arguments.shared import ModelOptions, OutputOptions
 from llminspect.cli.groups import takes_groups
 from llminspect.cli.opening import ProgressBars, open_model_for

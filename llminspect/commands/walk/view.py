@@ -25,7 +25,7 @@ from llminspect.render.screens import heading
 from llminspect.render.section import page
 
 if TYPE_CHECKING:
-    from llminspect.analysis.excerpt import CommandExcerpt
+    from llminspect.analysis.followed import CommandExcerpt
 
 LAST = len(SAYS)
 TRY_NEXT = {
