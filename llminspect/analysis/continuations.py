@@ -6,16 +6,18 @@ The probability of a continuation is the product of those of its tokens, each gi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import takewhile
 
 import numpy as np
 
 from llminspect.analysis.candidates import NamedToken, token_text
+from llminspect.analysis.compare_tokenizers import place_of_difference
 from llminspect.analysis.labels import no_next_token
 from llminspect.analysis.long_texts import beyond_context
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids
+from llminspect.analysis.text_streams import batches_of_one_length
 from llminspect.arguments.ranges import parse_ids, shortened
 from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
@@ -26,9 +28,6 @@ from llminspect.model.opened import Model
 from llminspect.text.prompt import Prompt, encode_chat
 from llminspect.text.rendering import ChatPart, render_chat
 from llminspect.text.special_tokens import Parse
-
-TOKENS_AT_ONCE = 2048
-"""How many tokens, those of the text counted for each continuation, go through the model at once."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +107,8 @@ def continuations(model: Model, prompt: Prompt, question: Question) -> tuple[lis
     ]
     changed = [token for token in prompt.tokens[shared:] if not token.special]
     written = ", ".join(repr(token.text) for token in changed)
-    notes = (
-        [f"scored from {written} on: there the text and its continuation together are cut into other tokens"]
-        if changed
-        else []
-    )
-    return sorted(scored, key=lambda continuation: -continuation.logprob), notes
+    note = f"scored from {written} on: there the text and its continuation together are cut into other tokens"
+    return sorted(scored, key=lambda continuation: -continuation.logprob), [note] if changed else []
 
 
 def noted_before_scores(model: Model, question: Question, prompt: Prompt) -> list[str]:
@@ -134,7 +129,8 @@ def longest_whole(model: Model, question: Question, prompt: Prompt) -> int:
 
 def _shared(prompt: Prompt, ways: Sequence[tuple[str, str]], wholes: Sequence[Sequence[int]]) -> int:
     """How many tokens of the text stay as they are, whatever follows."""
-    kept = [_common_start(prompt.ids, whole) for whole in wholes]
+    parting = [place_of_difference(prompt.ids, whole) for whole in wholes]
+    kept = [len(prompt.ids) if at is None else at for at in parting]
     last = max((at + 1 for at, token in enumerate(prompt.tokens) if not token.special), default=len(prompt.ids))
     changing = [way for way, count in zip(ways, kept, strict=True) if count < min(last, max(kept))]
     if changing and max(kept) >= last:
@@ -147,14 +143,6 @@ def _shared(prompt: Prompt, ways: Sequence[tuple[str, str]], wholes: Sequence[Se
         where, text = ways[kept.index(0)]
         raise UsageError(f"{where} {shortened(text)!r} leaves no token of the text as it is", "begin it with a space")
     return min(kept)
-
-
-def _common_start(ids: Sequence[int], others: Sequence[int]) -> int:
-    """How many ids both begin with."""
-    return next(
-        (at for at, (one, other) in enumerate(zip(ids, others, strict=False)) if one != other),
-        min(len(ids), len(others)),
-    )
 
 
 def _wholes(model: Model, prompt: Prompt, question: Question) -> list[list[int]]:
@@ -199,7 +187,7 @@ def _logprobs(model: Model, wholes: Sequence[Sequence[int]], shared: int, questi
         ]
     read = model.run(np.asarray(wholes[0][:shared])[None])
     found: dict[int, list[float]] = {}
-    for some in _of_one_length(wholes, shared):
+    for some in batches_of_one_length([len(whole) for whole in wholes]):
         ends_BT = np.asarray([wholes[index][shared:] for index in some])
         stream_BTD = np.repeat(np.asarray(read.stream_TD)[:, -1:], len(some), axis=0)
         if ends_BT.shape[1] > 1:
@@ -208,16 +196,6 @@ def _logprobs(model: Model, wholes: Sequence[Sequence[int]], shared: int, questi
         for index, stream_TD, ids in zip(some, stream_BTD, ends_BT.tolist(), strict=True):
             found[index] = _of_rows(model, stream_TD, ids)
     return [found[index] for index in range(len(wholes))]
-
-
-def _of_one_length(wholes: Sequence[Sequence[int]], shared: int) -> Iterator[list[int]]:
-    """Which continuations, of equal length, go through the model together."""
-    by_length: dict[int, list[int]] = {}
-    for index, whole in enumerate(wholes):
-        by_length.setdefault(len(whole), []).append(index)
-    for length, indices in by_length.items():
-        size = max(1, TOKENS_AT_ONCE // length)
-        yield from (indices[start : start + size] for start in range(0, len(indices), size))
 
 
 def _of_rows(model: Model, stream_TD: Array, ids: Sequence[int]) -> list[float]:

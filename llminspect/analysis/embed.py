@@ -14,7 +14,7 @@ from llminspect.analysis.long_texts import beyond_context
 from llminspect.analysis.neighbours import Analogy, Neighbour, TokenTexts, neighbours_of, terms_of
 from llminspect.analysis.prompt import check_prompt, of_segments
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents
-from llminspect.analysis.sentence import Pooling, pool_of, pooling_of, steps_of, treated
+from llminspect.analysis.sentence import Pooling, document_of_step, pool_of, steps_of, treated
 from llminspect.analysis.vectors import Outlier, PlaneProjection, PositionCode, TableLookup, TextSpan, VectorStatistics
 from llminspect.arguments.embed import EmbedOptions, Metric, Pool
 from llminspect.arguments.ranges import is_index, shortened
@@ -88,7 +88,8 @@ def embed(model: Model, options: EmbedOptions, others: Sequence[Prompt], prompt:
     notes = [*notes, *((at != "embedding" and beyond_context(model, longest)) or ())]
     if pool == "model":
         notes += treated(model, prompts)
-    made = replace(made, pool=pool, pooling=pooling_of(steps, pool), notes=notes or None)
+    pooling = Pooling(pool == "model", [document_of_step(step) for step in steps]) if steps else None
+    made = replace(made, pool=pool, pooling=pooling, notes=notes or None)
     return replace(made, pair=prompt.pair, texts=texts, lookup=lookup, positions=positions, outlier=outlier)
 
 

@@ -163,7 +163,7 @@ def head(
         place.layer, place.head, maps.kv_head, maps.kv_layer, maps.sharing,
         _ov(model, maps, parts, seen, words, chosen, options.top),
         _qk(model, scores, seen, words, chosen, options),
-        folded_parts(model, place.layer), left_out_parts(model, place.layer), not words.all, habits,
+        [*folded_parts(model, place.layer)], [*left_out_parts(model, place.layer)], not words.all, habits,
     )  # fmt: skip
 
 

@@ -20,17 +20,8 @@ if TYPE_CHECKING:
     from llminspect.model.opened import Model
 
 
-def folded_parts(model: Model, layer: int) -> list[str]:
+def folded_parts(model: Model, layer: int) -> Iterator[str]:
     """What is in the numbers."""
-    return list(_folded(model, layer))
-
-
-def left_out_parts(model: Model, layer: int) -> list[str]:
-    """What is not."""
-    return list(_left_out(model, layer))
-
-
-def _folded(model: Model, layer: int) -> Iterator[str]:
     config, params = model.config, model.params
     arrays = params.layer(layer)
     if config.keys_of(layer) != layer:
@@ -58,7 +49,8 @@ def _folded(model: Model, layer: int) -> Iterator[str]:
         yield "QK: the biases of queries and keys; that of queries is in what any query looks for"
 
 
-def _left_out(model: Model, layer: int) -> Iterator[str]:
+def left_out_parts(model: Model, layer: int) -> Iterator[str]:
+    """What is not."""
     config, params = model.config, model.params
     arrays = params.layer(layer)
     if layer:

@@ -8,9 +8,8 @@ so that a stopped run goes on.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from llminspect.analysis.gathering import side_by_side
 from llminspect.analysis.long_texts import noted_of_texts
 from llminspect.analysis.over_numbers import TARGET_FIRST, Numbers, Where
 from llminspect.analysis.result import Result
+from llminspect.analysis.text_streams import batches_of_one_length
 from llminspect.core.dataclass import dataclass
 from llminspect.core.intervals import of_mean, of_share
 from llminspect.core.numbers import several
@@ -27,8 +27,8 @@ from llminspect.files.unfinished import Unfinished
 from llminspect.model.opened import Model
 from llminspect.version import __version__
 
-TOGETHER, TOKENS_AT_ONCE = 16, 2048
-"""Texts, and tokens, that run together at most."""
+TOGETHER = 16
+"""Texts that run together at most."""
 SHARES = (TARGET_FIRST,)
 """What is 0 or 1 in each text: the interval of its mean is that of a share (Wilson)."""
 SECONDS = 5.0
@@ -157,7 +157,8 @@ def over_texts(
     resumed = _resumed(kept, sums)
     saved, whole = time.monotonic(), copy(sums)
     try:
-        for batch in _batches(texts):
+        for places in batches_of_one_length([text.tokens for text in texts], TOGETHER):
+            batch = [texts[at] for at in places]
             if done + len(batch) <= resumed:
                 done += len(batch)
                 continue
@@ -198,10 +199,3 @@ def _resumed(kept: Unfinished, sums: Sums) -> int:
     except (KeyError, TypeError, ValueError, IndexError):
         pass
     return 0
-
-
-def _batches(texts: Sequence[TextWork]) -> Iterator[list[TextWork]]:
-    """Texts of one length together, the shortest first."""
-    for tokens, same in groupby(sorted(texts, key=lambda text: text.tokens), lambda text: text.tokens):
-        most, some = max(1, min(TOGETHER, TOKENS_AT_ONCE // max(1, tokens))), list(same)
-        yield from (some[start : start + most] for start in range(0, len(some), most))

@@ -16,7 +16,6 @@ from llminspect.errors import UsageError
 if TYPE_CHECKING:
     from llminspect.analysis.attend import AttendResult
     from llminspect.analysis.attribution import Attribution
-    from llminspect.analysis.experiments import Shift
     from llminspect.analysis.forward_result import ForwardResult
     from llminspect.analysis.silencing import Silencing
     from llminspect.analysis.sweeping import Sweep
@@ -60,14 +59,10 @@ def _of_forward(result: ForwardResult, aligned: bool) -> Iterator[tuple[Where, f
     if result.change is not None:
         yield ("KL in bits", None, None, None), result.change.kl
         for name, shift in (("target", result.change.target), ("versus", result.change.versus)):
-            yield from _of_shift(name, shift)
-
-
-def _of_shift(name: str, shift: Shift | None) -> Iterator[tuple[Where, float]]:
-    if shift is not None:
-        yield (f"{name} probability before", None, None, None), shift.prob_before
-        yield (f"{name} probability after", None, None, None), shift.prob_after
-        yield (f"{name} logit change", None, None, None), shift.logit_change
+            if shift is not None:
+                yield (f"{name} probability before", None, None, None), shift.prob_before
+                yield (f"{name} probability after", None, None, None), shift.prob_after
+                yield (f"{name} logit change", None, None, None), shift.logit_change
 
 
 def _of_attribution(found: Attribution) -> Iterator[tuple[Where, float]]:

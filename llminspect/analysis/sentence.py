@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Literal
 
 from llminspect.arguments.embed import EmbedOptions
@@ -13,7 +12,6 @@ from llminspect.core.pooling import MODES, Dense, Normalize, Pool, Step
 from llminspect.errors import ModelError, UsageError
 from llminspect.model.opened import Model
 from llminspect.text.prompt import Prompt
-from llminspect.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,11 @@ def treated(model: Model, prompts: Sequence[Prompt]) -> list[str]:
             "here"
         )
     texts = [prompt.text for prompt in prompts if prompt.text is not None]
-    if declared.lowercase and tokenizer and any(map(partial(_has_capitals, tokenizer), texts)):
+    if (
+        declared.lowercase
+        and tokenizer
+        and any(tokenizer.encode_ids(text) != tokenizer.encode_ids(text.lower()) for text in texts)
+    ):
         notes.append(f"the settings of {model.name} put a text in lower case first, which is not done here")
     usual = declared.default_prompt
     if usual is not None and not all(text.startswith(declared.prompts[usual]) for text in texts):
@@ -115,16 +117,6 @@ def treated(model: Model, prompts: Sequence[Prompt]) -> list[str]:
             f"the settings of {model.name} leave the tokens of a prompt out of the pooling, which is not done here"
         )
     return notes
-
-
-def _has_capitals(tokenizer: Tokenizer, text: str) -> bool:
-    """Whether the tokenizer tells a text from the same in lower case."""
-    return tokenizer.encode_ids(text) != tokenizer.encode_ids(text.lower())
-
-
-def pooling_of(steps: Sequence[Step], pool: Choice) -> Pooling | None:
-    """The steps as a Result has them; None for no step."""
-    return Pooling(pool == "model", [document_of_step(step) for step in steps]) if steps else None
 
 
 def document_of_step(step: Step) -> PoolingStep:

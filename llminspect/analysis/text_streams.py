@@ -10,14 +10,13 @@ import numpy as np
 
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.prompt import check_prompt
+from llminspect.analysis.token_scores import TOKENS_AT_ONCE
 from llminspect.core.array import Array
 from llminspect.core.tap import Visit
 from llminspect.errors import UsageError, UserError
 from llminspect.model.opened import Model
 from llminspect.text.prompt import Prompt
 
-TOKENS_AT_ONCE = 2048
-"""How many tokens go through the model at once."""
 LARGEST = 1 << 30
 """Bytes of all vectors together."""
 EMBEDDING = -1
@@ -49,10 +48,11 @@ def streams_of(
             check_prompt(model, prompt)
         except UsageError as error:
             raise UsageError(f"text {number}: {error.message}", error.hint) from None
-    names = {tap_of(layer): index for index, layer in enumerate(layers)}
+    taps = ("layers.0.input" if layer == EMBEDDING else f"layers.{layer}.output" for layer in layers)
+    names = {tap: index for index, tap in enumerate(taps)}
     found_LND = np.empty((len(layers), len(prompts), model.config.sizes.D), np.float32)
     done = 0
-    for batch in batches_of_one_length([prompt.ids for prompt in prompts]):
+    for batch in batches_of_one_length([len(prompt.ids) for prompt in prompts]):
         weights_BT = np.stack([weights_of(prompts[at], pool) for at in batch])
 
         def keep(name: str, array: Array, batch: Sequence[int] = batch, weights_BT: Array = weights_BT) -> None:
@@ -72,11 +72,6 @@ def streams_of(
     return found_LND
 
 
-def tap_of(layer: int) -> str:
-    """The name of the stream after a layer, or before the first."""
-    return "layers.0.input" if layer == EMBEDDING else f"layers.{layer}.output"
-
-
 def weights_of(prompt: Prompt, pool: PoolOfText) -> Array:
     """How much of each token is in a text's vector, [T]. A start token and the like are no tokens of its own."""
     weight_T = np.zeros(len(prompt.tokens), np.float32)
@@ -88,9 +83,9 @@ def weights_of(prompt: Prompt, pool: PoolOfText) -> Array:
     return weight_T
 
 
-def batches_of_one_length(texts: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Which texts go together: some of one length after another, the shortest first."""
-    order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
-    for length, similar in groupby(order, lambda at: len(texts[at])):
-        same, most = list(similar), max(1, TOKENS_AT_ONCE // length)
-        yield from (same[start : start + most] for start in range(0, len(same), most))
+def batches_of_one_length(lengths: Sequence[int], most: int = TOKENS_AT_ONCE) -> Iterator[list[int]]:
+    """Which texts go together, at most so many: some of one length after another, the shortest first."""
+    order = sorted(range(len(lengths)), key=lambda at: lengths[at])
+    for length, similar in groupby(order, lambda at: lengths[at]):
+        same, size = list(similar), max(1, min(most, TOKENS_AT_ONCE // max(1, length)))
+        yield from (same[start : start + size] for start in range(0, len(same), size))

@@ -151,10 +151,12 @@ class TokenSums:
         """The whole; with `every` the number after each token."""
         kl_N = np.concatenate(self._kls)
         count, scored = len(kl_N), self._scored
-        ends = of_share(self._same, count)
+        mean, low, high = of_pieces(self._pieces)
+        std, ends = float(np.std(kl_N, ddof=1)) if count > 1 else math.nan, of_share(self._same, count)
+        low = max(low, 0.0) if math.isfinite(low) else low  # KL is never below 0, where a small sample's interval ends.
         best = sorted(self._best, key=lambda entry: entry[:3], reverse=True)
         return TokenChanges(
-            count, *_with_spread(kl_N, self._pieces), float(np.median(kl_N)), float(kl_N.max()),
+            count, mean, std, low, high, float(np.median(kl_N)), float(kl_N.max()),
             self._reverse / count, self._same / count, *ends,
             self._cost_a / scored if scored else None, self._cost_b / scored if scored else None,
             [self._place(piece, found, -at + piece.added) for _, _, at, piece, found in best],
@@ -175,10 +177,3 @@ class TokenSums:
         texts = [token_text(model, token_id) for token_id in ids]
         kls = found.kl_T[start:stop].tolist()
         return MovedPlace(piece.path or None, text, at - start, float(found.kl_T[at]), texts, kls, *expected)
-
-
-def _with_spread(kl_N: Array, pieces: list[tuple[float, int]]) -> tuple[float, float, float, float]:
-    mean, low, high = of_pieces(pieces)
-    std = float(np.std(kl_N, ddof=1)) if len(kl_N) > 1 else math.nan
-    # KL is never below 0, wherever a small sample's interval would end.
-    return mean, std, max(low, 0.0) if math.isfinite(low) else low, high

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,6 @@ from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llminspect.text.prompt import Prompt
 
 EXAMPLE = '"France=New Zealand", 3=5, 2-4=3-5, -1=-1 (from the end), start, end'

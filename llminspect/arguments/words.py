@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from llminspect.arguments.option import option
@@ -11,8 +12,6 @@ from llminspect.arguments.ranges import is_index, shortened
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from llminspect.library.inputs import DEFAULT
+from llminspect.library.inputs import DEFAULT, OfText, Opened, Text, Texts
 from llminspect.library.passes import attend, forward
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from llminspect.analysis.attend import AttendResult
     from llminspect.analysis.attribution import Attribution, Contributions
     from llminspect.analysis.forward_result import ForwardResult
     from llminspect.analysis.lens import LensLayer
     from llminspect.analysis.token_scores import Saliency, Surprise
     from llminspect.core.array import Array
-    from llminspect.library.inputs import OfText, Opened, Text, Texts
 
 R = TypeVar("R")
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from llminspect.arguments.circuit import CircuitOptions
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.together import check_together
-from llminspect.library.inputs import DEFAULT, noted, opened, prompt_of, takes_options
+from llminspect.library.inputs import DEFAULT, Opened, Text, noted, opened, prompt_of, takes_options
 
 if TYPE_CHECKING:
     from llminspect.analysis.circuit_result import CircuitResult
-    from llminspect.library.inputs import Opened, Text
 
 
 @takes_options

@@ -12,10 +12,10 @@ import json
 import operator
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard, TypeVar, cast, overload
 
 from llminspect.analysis.result import Results
 from llminspect.arguments.option import alternatives, checked, fields_of, in_short
@@ -23,18 +23,14 @@ from llminspect.arguments.shared import ModelOptions, SourceOptions
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import TypeAlias
-
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
     from llminspect.text.tokenizer import Tokenizer
 
-    Text: TypeAlias = str | Sequence[int] | Sequence[Mapping[str, Any]]
-    """A text; the ids of one; or the messages of a conversation, each with its role and its content."""
-    Texts: TypeAlias = list[str] | tuple[str, ...]
-    Opened: TypeAlias = str | Model
-
+Text: TypeAlias = str | Sequence[int] | Sequence[Mapping[str, Any]]
+"""A text; the ids of one; or the messages of a conversation, each with its role and its content."""
+Texts: TypeAlias = list[str] | tuple[str, ...]
+Opened: TypeAlias = "str | Model"
 R = TypeVar("R")
 
 

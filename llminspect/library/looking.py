@@ -9,7 +9,7 @@ from llminspect.arguments.shared import PairOptions
 from llminspect.core.intervention import Outside, Place
 from llminspect.core.tap import Edit
 from llminspect.errors import UsageError
-from llminspect.library.inputs import each, prompt_of, several, takes_options
+from llminspect.library.inputs import Text, Texts, each, prompt_of, several, takes_options
 from llminspect.model.opened import Model
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from llminspect.analysis.looking import RunResult, Target
     from llminspect.core.array import Array
     from llminspect.core.tap import Tap
-    from llminspect.library.inputs import Text, Texts
     from llminspect.text.prompt import Prompt
 
     Names = str | Place | Sequence[str | Place]

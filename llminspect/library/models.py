@@ -3,6 +3,7 @@ differs between two of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,18 +14,15 @@ from llminspect.arguments.shared import EngineOptions, ModelOptions, NamedOption
 from llminspect.arguments.small import Action, CacheOptions, DiffOptions, ModelsOptions, VerifyOptions, WeightsOptions
 from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
-from llminspect.library.inputs import DEFAULT, checked_text, name_of, noted, opened, takes_options
+from llminspect.library.inputs import DEFAULT, Opened, checked_text, name_of, noted, opened, takes_options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from llminspect.analysis.cache import CacheResult, PullResult
     from llminspect.analysis.diff_models import DiffModelsResult
     from llminspect.analysis.info import InfoResult
     from llminspect.analysis.known_models import ModelsResult
     from llminspect.analysis.verify import VerifyResult
     from llminspect.commands.help import HelpResult
-    from llminspect.library.inputs import Opened
     from llminspect.library.looking import OpenModel
     from llminspect.model.opened import Model
 

@@ -13,14 +13,13 @@ from llminspect.arguments.forward import ForwardOptions, SweepOptions
 from llminspect.arguments.shared import OverOptions, SourceOptions
 from llminspect.arguments.together import check_together
 from llminspect.errors import UsageError
-from llminspect.library.inputs import DEFAULT, noted, opened, takes_options
+from llminspect.library.inputs import DEFAULT, Opened, noted, opened, takes_options
 from llminspect.library.parts import records_of
 from llminspect.library.passes import instead_for
 
 if TYPE_CHECKING:
     from llminspect.analysis.circuit_result import CircuitResult
     from llminspect.analysis.over import OverResult
-    from llminspect.library.inputs import Opened
 
     Records = str | Path | Iterable[Mapping[str, Any]]
 
