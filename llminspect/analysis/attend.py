@@ -17,7 +17,8 @@ from llminspect.analysis.attention import (
     watch_attention,
 )
 from llminspect.analysis.changed import NO_CHANGE, ModelChanges, changed
-from llminspect.analysis.long_texts import beyond_context, noted_of_all
+from llminspect.analysis.lengths import beyond_context
+from llminspect.analysis.long_texts import noted_of_all
 from llminspect.analysis.prompt import check_prompt, decoder_and_target, of_segments
 from llminspect.analysis.query import WHOLE_PASS, Query
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents

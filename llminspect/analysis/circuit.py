@@ -18,7 +18,7 @@ from llminspect.analysis.circuit_result import CircuitNode, CircuitResult, Graph
 from llminspect.analysis.circuit_scores import Contrasts, contrast, edge_scores
 from llminspect.analysis.circuit_search import Graphs, cmd, cpr, curve, planned, random_graphs, smallest
 from llminspect.analysis.labels import no_next_token
-from llminspect.analysis.long_texts import beyond_context
+from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.prompt import check_prompt
 from llminspect.analysis.result import token_documents
 from llminspect.arguments.words import one_token

@@ -15,7 +15,7 @@ import numpy as np
 from llminspect.analysis.candidates import NamedToken, token_text
 from llminspect.analysis.compare_tokenizers import place_of_difference
 from llminspect.analysis.labels import no_next_token
-from llminspect.analysis.long_texts import beyond_context
+from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids
 from llminspect.analysis.text_streams import batches_of_one_length
 from llminspect.arguments.ranges import parse_ids, shortened

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from llminspect.analysis.long_texts import longest_computed
+from llminspect.analysis.lengths import longest_computed
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
 from llminspect.files.marks import UnmarkedStream

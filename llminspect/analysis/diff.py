@@ -10,7 +10,7 @@ from llminspect.analysis.candidates import Candidate, candidates, token_text
 from llminspect.analysis.diff_models import not_comparable, of_text, vocabulary
 from llminspect.analysis.experiments import divergence
 from llminspect.analysis.head_changes import HeadChanges
-from llminspect.analysis.long_texts import beyond_context
+from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.prompt import chat_prompt, check_prompt, prompt_of_ids, target_prompt, text_prompt, with_source
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.token_changes import TokenChanges

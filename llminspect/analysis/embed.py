@@ -10,7 +10,7 @@ import numpy as np
 
 from llminspect.analysis import vectors
 from llminspect.analysis.cross_attention import encoder_of
-from llminspect.analysis.long_texts import beyond_context
+from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.neighbours import Analogy, Neighbour, TokenTexts, neighbours_of, terms_of
 from llminspect.analysis.prompt import check_prompt, of_segments
 from llminspect.analysis.result import Dims, Result, Tokens, token_documents

@@ -12,7 +12,7 @@ from llminspect.analysis.corpus import Corpus
 from llminspect.analysis.experiments import Experiment, compare_answers
 from llminspect.analysis.feature_result import ActiveFeature, FeatureByItself, FeaturesResult
 from llminspect.analysis.firing import Places, fire
-from llminspect.analysis.long_texts import beyond_context
+from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.loss_recovered import loss_recovered
 from llminspect.analysis.neighbours import Words
 from llminspect.analysis.opened_dictionary import feature_change, feature_notes, logits_written, tapped

@@ -14,7 +14,8 @@ from llminspect.analysis.feed_forward import feed_forward
 from llminspect.analysis.forward_changes import prepared, silenced_each
 from llminspect.analysis.forward_result import ForwardQuestion, ForwardResult
 from llminspect.analysis.labels import head_parts, no_next_token, of_choices
-from llminspect.analysis.long_texts import beyond_context, noted_of_examples
+from llminspect.analysis.lengths import beyond_context
+from llminspect.analysis.long_texts import noted_of_examples
 from llminspect.analysis.passes import head_reads, streams_shown
 from llminspect.analysis.prompt import check_prompt, decoder_and_target, of_segments
 from llminspect.analysis.result import token_documents

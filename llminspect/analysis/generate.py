@@ -11,7 +11,8 @@ from llminspect.analysis.beams import Beam, BeamSearch, BranchToken, branches, s
 from llminspect.analysis.compare_tokenizers import place_of_difference
 from llminspect.analysis.completion import NO_CHANGES, Completion, Limits, PassChanges, complete, longest
 from llminspect.analysis.experiments import Experiment, experiment_taps
-from llminspect.analysis.long_texts import beyond_context, noted_of_examples
+from llminspect.analysis.lengths import beyond_context
+from llminspect.analysis.long_texts import noted_of_examples
 from llminspect.analysis.patching import into_places, other_text
 from llminspect.analysis.prompt import check_prompt, target_prompt, with_source
 from llminspect.analysis.result import Result, Tokens, token_documents

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.languages import language_id, languages
-from llminspect.analysis.long_texts import longest_computed
+from llminspect.analysis.lengths import longest_computed
 from llminspect.arguments.option import Texts, each
 from llminspect.arguments.ranges import Ids, parse_ids, shortened
 from llminspect.arguments.shared import SourceOptions

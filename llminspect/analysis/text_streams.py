@@ -10,13 +10,14 @@ import numpy as np
 
 from llminspect.analysis.passes import run_until
 from llminspect.analysis.prompt import check_prompt
-from llminspect.analysis.token_scores import TOKENS_AT_ONCE
 from llminspect.core.array import Array
 from llminspect.core.tap import Visit
 from llminspect.errors import UsageError, UserError
 from llminspect.model.opened import Model
 from llminspect.text.prompt import Prompt
 
+TOKENS_AT_ONCE = 2048
+"""How many tokens go through the model at once."""
 LARGEST = 1 << 30
 """Bytes of all vectors together."""
 EMBEDDING = -1

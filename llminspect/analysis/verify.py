@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from llminspect.analysis.long_texts import beyond_context
+from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids, start_token
 from llminspect.analysis.result import Result
 from llminspect.arguments.ranges import Ids, parse_ids

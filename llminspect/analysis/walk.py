@@ -18,7 +18,7 @@ from llminspect.analysis.forward import forward
 from llminspect.analysis.forward_result import ForwardQuestion
 from llminspect.analysis.generate import GenerateQuestion, generate
 from llminspect.analysis.info import info
-from llminspect.analysis.long_texts import beyond_context
+from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.prompt import check_prompt, text_prompt
 from llminspect.analysis.result import Result, Tokens, token_documents
 from llminspect.analysis.tokenize import tokenize

@@ -100,7 +100,7 @@ def command(model: ModelOptions, output: OutputOptions, options: VerifyOptions) 
     llminspect verify ./model --record numbers.npz
     llminspect verify ./model --against numbers.npz
     """
-    from llminspect.analysis.long_texts import beyond_context
+    from llminspect.analysis.lengths import beyond_context
     from llminspect.analysis.verify import arrays, ids_of, read_recording, verify
     from llminspect.files.npz import write_npz
     from llminspect.files.remarks import remarks
