@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import takewhile
+from operator import eq
 
 import numpy as np
 
 from llminspect.analysis.candidates import NamedToken, token_text
-from llminspect.analysis.compare_tokenizers import place_of_difference
 from llminspect.analysis.labels import no_next_token
 from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.prompt import check_prompt, prompt_of_ids
@@ -129,8 +129,7 @@ def longest_whole(model: Model, question: Question, prompt: Prompt) -> int:
 
 def _shared(prompt: Prompt, ways: Sequence[tuple[str, str]], wholes: Sequence[Sequence[int]]) -> int:
     """How many tokens of the text stay as they are, whatever follows."""
-    parting = [place_of_difference(prompt.ids, whole) for whole in wholes]
-    kept = [len(prompt.ids) if at is None else at for at in parting]
+    kept: list[int] = [sum(takewhile(bool, map(eq, prompt.ids, whole))) for whole in wholes]
     last = max((at + 1 for at, token in enumerate(prompt.tokens) if not token.special), default=len(prompt.ids))
     changing = [way for way, count in zip(ways, kept, strict=True) if count < min(last, max(kept))]
     if changing and max(kept) >= last:
