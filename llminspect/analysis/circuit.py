@@ -111,7 +111,7 @@ def searched(
         )
     ]  # fmt: skip
     wiring, score_RU, kept_RU = contrasts.wiring, scored[0], by_size[0].of(sizes[0])
-    (without,) = contrasts.faithfulness(wiring.possible_RU & ~kept_RU)
+    (without,) = contrasts.faithfulness(wiring.connected(wiring.possible_RU & ~kept_RU))
     randoms = random_graphs(contrasts, int(kept_RU.sum()), options.controls, options.seed, work.measured)
     result = CircuitResult(
         text=None, tokens=None, corrupt_text=None, corrupt_tokens=None, target=None, versus=None, over=None, pairs=None,
