@@ -92,9 +92,9 @@ def test_an_unknown_form_is_no_long_word(expression: str) -> None:
 @pytest.mark.parametrize(
     ("text", "direction"),
     [
-        ("London − Paris@10", ("London − Paris", [(1, "London"), (-1, "Paris")], 10, 1)),
-        ('"me@home" @ 3 * -2e1', ("me@home", [(1, "me@home")], 3, -20)),
-        ("x@0*−.5", ("x", [(1, "x")], 0, -0.5)),
+        ("London − Paris@10", ("London − Paris", [(1, "London"), (-1, "Paris")], "10", 1)),
+        ('"me@home" @ 3 * -2e1', ("me@home", [(1, "me@home")], "3", -20)),
+        ("x@0*−.5", ("x", [(1, "x")], "0", -0.5)),
     ],
 )
 def test_directions(text: str, direction: Any) -> None:
