@@ -179,6 +179,8 @@ def test_the_example_of_each_group_of_options_runs(
     (tmp_path / "texts.jsonl").write_text(
         '{"text": "A cat sat", "target": " on"}\n{"text": "A dog ran", "target": "."}\n'
     )
+    pair = {"clean": "Mr Toad met Mrs Hen. Mr", "corrupt": "Mrs Toad met Mr Hen. Mr"}
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(pair) + "\n")
     write_dictionary(tmp_path / "sae")
     ran = called(*example, HF_HUB_OFFLINE="1")
     assert ran.code == 0, ran.err

@@ -15,7 +15,7 @@ class CircuitOverOptions:
     """Which pairs."""
 
     heading: ClassVar[str] = "Over many pairs"
-    example: ClassVar[str] = "circuit --over pairs.jsonl"
+    example: ClassVar[str] = "circuit --over pairs.jsonl --model toy-induction"
 
     over: Path | None = option(
         metavar="FILE.jsonl",

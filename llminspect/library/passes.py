@@ -140,7 +140,7 @@ def forward(
     >>> without.baseline.next[0].text, round(without.change.kl, 3)
     (' Paris', 0.144)
     >>> each = llminspect.forward("The capital of France is", model, target=" Paris", ablate="each", sweep="head")
-    >>> each.silencing.change.shape, each.silencing.kl[23].argmax()
+    >>> each.silencing.change.shape, int(each.silencing.kl[23].argmax())
     ((30, 9), 4)
     """
     from llminspect.analysis import forward as passing

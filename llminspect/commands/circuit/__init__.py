@@ -42,7 +42,7 @@ def command(model: ModelOptions, output: PageOptions, options: CircuitOptions, o
     llminspect circuit "Anne met Tom. Tom saw" "Anne met Tom. Anne saw"
     llminspect circuit "Anne met Tom. Tom saw" "Anne met Tom. Anne saw" --target " Anne" --versus " Tom" --keep 0.9
     llminspect circuit "Anne met Tom. Tom saw" "Anne met Tom. Anne saw" --save page.html --interactive
-    llminspect circuit --over pairs.jsonl
+    llminspect circuit --over pairs.jsonl --model toy-induction
     """
     from llminspect.analysis.circuit import circuit
     from llminspect.analysis.circuit_over import circuit_over
