@@ -139,8 +139,9 @@ def scaled(place: Place, factor: float) -> Edit:
 
 
 def added(place: Place, vector: Array | Sequence[float] | float) -> Edit:
-    """Add a direction [D], of one head or its query, key or value [E], or a number to a neuron's activation, at every
-    position. A tap.
+    """Add a direction at every position, or a number to a neuron's activation. A tap.
+
+    It is [D], of one head or its query, key or value [E].
 
     Turner et al. 2023, "Activation Addition". Raises UsageError for what is no place, for the heads of a layer all at
     once and for a pattern (these are changed by `replaced`) and for what is no direction of finite numbers; `Model.run`

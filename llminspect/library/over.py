@@ -40,7 +40,8 @@ def over(question: str, records: Records, model: Opened = DEFAULT, **options: An
     text to text (`target`, `versus`, `patch`, `align`, `at`; `find`), or the path of a file with one a line as JSON.
     Gives `places`, each with its `measure`, `layer`, `head` and `position`, `mean`, `std`, `low`, `high` and `count`;
     `rows("places")` is a table. "circuit" takes records of `clean` and `corrupt`, `target` and `versus`, and gives what
-    `circuit` gives: one graph for all pairs, by scores that are means over them, and `pairs`, each with its numbers.
+    `circuit` gives: one graph for all pairs, by `scores` [R, U] that are means over them, and `pairs`, each with its
+    numbers.
     Raises UserError for a record that cannot be done.
 
     >>> import llminspect

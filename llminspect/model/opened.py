@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from llminspect.text.tokenizer import Tokenizer
 
 
+def no_pooling() -> None:
+    """How a model without files says that its tokens' vectors become one: not at all."""
+
+
 @dataclass(frozen=True)
 class Model:
     """An open model (`open_model` gives one): its family, its configuration, its arrays, its tokenizer if it has one.
@@ -62,7 +66,7 @@ class Model:
     """What computes in place of numpy."""
     segments: tuple[int, ...] | None = None
     """Of which segment each token of the text is; None: all are of segment 0."""
-    declared_pooling: Callable[[], Declared | None] = lambda: None
+    declared_pooling: Callable[[], Declared | None] = no_pooling
     """How its files say that the tokens' vectors become one, read when called for. ModelError: not understood."""
     finite: bool = True
     """Whether logits that are no numbers are an error."""
@@ -198,10 +202,7 @@ class Model:
 
     def _check_reached(self, tap: Tap, later: str | None = None) -> None:
         """Raise UserError where a tap names what the pass that is over never reached."""
-        if tap is NO_TAP:
-            return
-        missing = unreached(tap, later)
-        if missing:
+        if missing := unreached(tap, later):
             raise never_reached(missing[0], self.names())
 
     def no_next_token(self) -> str | None:
@@ -289,8 +290,7 @@ class Description:
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What it can do: "generate", "fill" masks, "encode" (sees both ways), "source" (takes a source text), and
-        with a head "classify", "tag" or "answer"."""
+        """What it can do, of what `Model.can` names."""
         return self.architecture.capabilities_with(self.config, {spec.name for spec in self.specs})
 
 

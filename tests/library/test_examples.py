@@ -112,7 +112,7 @@ def test_what_holds_arrays_is_found() -> None:
     [
         lambda: llminspect.replaced("3.2", 0.0),  # type: ignore[arg-type]
         lambda: llminspect.added(None, 1.0),  # type: ignore[arg-type]
-        lambda: llminspect.added(llminspect.Place(0, "head", 2), np.ones(3)),
+        lambda: llminspect.added(llminspect.Place(0, "query"), np.ones(3)),
         *(
             lambda vector=vector: llminspect.added(llminspect.Place(0, "stream"), vector)
             for vector in (float("nan"), 3, "x", [1.0, float("inf")], np.ones((2, 3)))
