@@ -35,7 +35,7 @@ QUESTIONS: dict[str, tuple[list[str], list[str]]] = {
     "probe --pool last, 120 texts": (["probe", MOODS, "--pool", "last"], ["probe", MOODS]),
     "features, 18 tokens": (["features", "DICTIONARY", STORY], ["features", "DICTIONARY", STORY]),
     "diff of two models, 18 tokens": (["diff", STORY, "--against-model", "OTHER"], ["diff", "OTHER", STORY]),
-    "circuit": (["circuit", MARY, JOHN], ["circuit", MARY, JOHN, "5", "800"]),
+    "circuit": (["circuit", MARY, JOHN], ["circuit", MARY, JOHN, "5"]),
 }
 """Each as our command line, and as a function of `peers/research_transformer_lens.py` with what it is given; DICTIONARY
 and OTHER are folders that `research_files` writes."""

@@ -239,9 +239,14 @@ def parts_of(writers: list[str]) -> list[int]:
     return [HEADS if name.endswith("result") else 1 for name in writers]
 
 
-def circuit(clean: str, corrupt: str, steps: str, count: str) -> list[float]:
-    """Edge attribution patching with integrated gradients, and how faithful the graph of the strongest edges is: one
-    measurement, without a search, controls and curves. Heads that share keys and values read them together."""
+KEEP, CONTROLS = 0.8, 10
+"""Of `circuit`, as without options."""
+
+
+def circuit(clean: str, corrupt: str, steps: str) -> list[float]:
+    """Edge attribution patching with integrated gradients; the smallest graph of the strongest edges that keeps a share
+    of the effect, found by halves; random graphs of that size. Without the other method, completeness and curves, which
+    ours measures as well. Heads that share keys and values read them together."""
     writers, readers, _ = nodes()
     sizes, tokens = parts_of(writers), [ids(clean), ids(corrupt)]
     ran = [model.run_with_cache(text, names_filter=lambda name: name in writers) for text in tokens]
@@ -250,23 +255,36 @@ def circuit(clean: str, corrupt: str, steps: str, count: str) -> list[float]:
     answers = logits[0].argmax(), logits[1].argmax()
     whole, nothing = ((end[answers[0]] - end[answers[1]]).item() for end in logits)
     scores = edge_scores(tokens[0], (clean_UTD, corrupt_UTD), answers, int(steps))
-    least = torch.cat([some.abs().flatten() for some in scores.values()]).topk(int(count)).values[-1]
+    order = torch.cat([some.abs().flatten() for some in scores.values()]).argsort(descending=True)
     now = corrupt_UTD.clone()
 
-    def write(stream: Any, hook: Any, at: int) -> None:
-        now[sum(sizes[:at]) : sum(sizes[: at + 1])] = each(stream)
+    def faithfulness(kept: Any) -> float:
+        mask = torch.ones(len(order))
+        mask[kept] = 0
+        pieces = mask.split([some.numel() for some in scores.values()])
+        dropped = {name: piece.reshape(scores[name].shape) for name, piece in zip(scores, pieces, strict=True)}
 
-    def patch_edges(stream: Any, hook: Any, name: str) -> Any:
-        dropped = (scores[name].abs() < least).float()
-        change = (now - corrupt_UTD)[: dropped.shape[1]]
-        moved = (dropped @ change.flatten(1)).reshape(len(dropped), *change.shape[1:])
-        return stream - (moved.transpose(0, 1)[None] if stream.ndim == 4 else moved)
+        def write(stream: Any, hook: Any, at: int) -> None:
+            now[sum(sizes[:at]) : sum(sizes[: at + 1])] = each(stream)
 
-    hooks = [(name, partial(write, at=at)) for at, name in enumerate(writers)]
-    hooks += [(name, partial(patch_edges, name=name)) for name in readers]
-    end = model.run_with_hooks(tokens[0], fwd_hooks=hooks)[0, -1]
+        def patch_edges(stream: Any, hook: Any, name: str) -> Any:
+            change = (now - corrupt_UTD)[: dropped[name].shape[1]]
+            moved = (dropped[name] @ change.flatten(1)).reshape(len(dropped[name]), *change.shape[1:])
+            return stream - (moved.transpose(0, 1)[None] if stream.ndim == 4 else moved)
+
+        hooks = [(name, partial(write, at=at)) for at, name in enumerate(writers)]
+        hooks += [(name, partial(patch_edges, name=name)) for name in readers]
+        end = model.run_with_hooks(tokens[0], fwd_hooks=hooks)[0, -1]
+        apart = (end[answers[0]] - end[answers[1]]).item()
+        return float((apart - nothing) / (whole - nothing))
+
+    fewest, enough = 0, len(order)
+    while enough - fewest > 1:
+        middle = (fewest + enough) // 2
+        fewest, enough = (fewest, middle) if faithfulness(order[:middle]) >= KEEP else (middle, enough)
+    at_random = [faithfulness(torch.randperm(len(order))[:enough]) for _ in range(CONTROLS)]
     strongest = [some.abs().max().item() for some in scores.values()]
-    return [whole, nothing, ((end[answers[0]] - end[answers[1]]).item() - nothing) / (whole - nothing), *strongest[-9:]]
+    return [whole, nothing, enough, faithfulness(order[:enough]), *at_random, *strongest[-9:]]
 
 
 print(json.dumps(globals()[question](*given)))
