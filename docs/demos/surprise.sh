@@ -7,7 +7,7 @@ llminspect forward --file "$1" --surprise --json |
     jq -r --argjson most "${2:-6}" '
         def left(n): (. + " " * n)[:n];
         def tenths: . * 10 | round / 10;
-        "perplexity \(.surprise.perplexity | tenths), \(.surprise.total_bits / .surprise.scored | tenths) bits a token\n",
+        "perplexity \(.surprise.perplexity | tenths), \(.surprise.total_bits / .surprise.scored | tenths) bits per token\n",
         (.tokens as $tokens | .surprise.bits | to_entries | map(select(.value))
             | sort_by(-.value)[:$most][]
             | .key as $at

@@ -43,7 +43,7 @@ class SharedCuts:
     cuts: int
     """Places inside the text where all of them cut …"""
     cuts_of_any: int
-    """… and places where any of them does."""
+    """… and places where at least one of them does."""
 
 
 @dataclass(frozen=True)

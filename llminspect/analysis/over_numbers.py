@@ -37,7 +37,7 @@ def _of_forward(result: ForwardResult, aligned: bool) -> Iterator[tuple[Where, f
         bits = [math.nan if value is None else value for value in result.surprise.bits]
         # Of a single token nothing is scored: no number, at the same places as those of the other texts.
         scored, perplexity = result.surprise.scored, result.surprise.perplexity
-        yield ("bits a token", None, None, None), result.surprise.total_bits / scored if scored else math.nan
+        yield ("bits per token", None, None, None), result.surprise.total_bits / scored if scored else math.nan
         yield ("perplexity", None, None, None), math.nan if perplexity is None else perplexity
         for position, value in enumerate(bits if aligned else []):
             yield ("bits", None, None, position), value

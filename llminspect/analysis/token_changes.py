@@ -73,7 +73,7 @@ class TokenChanges:
     """… and the ends of the 95% interval of that share (Wilson)."""
     same_first_high: float
     bits_a: float | None
-    """How many bits a token of the text itself costs in a, on average …"""
+    """How many bits per token the text itself costs in a, on average …"""
     bits_b: float | None
     """… and in b."""
     places: list[MovedPlace]

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 from llminspect.errors import UsageError
 
 Parse = Literal["text", "special", "error"]
-"""What the spelling of a special token inside a text is: text, the token, or an error."""
+"""How a special token that is spelled out in a text is read: as text, as the token, or as an error."""
 SPACES = " \t\n\v\f\r"
 """What C's `isspace` takes for white space, by which llama.cpp strips."""
 Range = tuple[int, int]
