@@ -47,14 +47,17 @@ def command(
 
     \b
     The measures, from which heads also get their names:
-    entropy: how evenly the weights are spread: 0 all on one token, 1 the same on each it may see
+    entropy: how evenly the weights are spread: 0 all on one token, 1 the same on
+      each it may see
     sink: mean weight on token 0, from token 2 on
     previous: mean weight on the token before, from token 2 on
     next: mean weight on the next token (where the future is not hidden)
     self: mean weight of a token on itself, from token 1 on
-    same: mean weight on earlier places of the same token, for tokens that have one
+    same: mean weight on earlier places of the same token, for tokens that
+      have one
     induction: mean weight on what came after an earlier place of the same token
-    distance: mean distance in tokens between a token and what it looks at, from token 1 on
+    distance: mean distance in tokens between a token and what it looks at, from
+      token 1 on
 
     A head is named after the habit that takes at least half of its weight. A head without one is called diffuse if its
     entropy is 0.75 or more, else mixed.
