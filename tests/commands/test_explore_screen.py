@@ -92,6 +92,18 @@ def test_keys_write_a_text_and_go_back(smollm2: Model) -> None:
     on_screen(smollm2, act)
 
 
+def test_the_key_of_the_map_is_in_sight_whatever_head_is_chosen(smollm2: Model) -> None:
+    async def act(pilot: Any) -> None:
+        for keys in (["3"], ["down"] * 29):
+            await press(pilot, *keys)
+            assert all(part in seen(pilot) for part in ("entropy  0", " 1", "S sink", "~ diffuse"))
+        assert "   29 [" in seen(pilot)
+        await press(pilot, "1")
+        assert "S sink" not in seen(pilot)
+
+    on_screen(smollm2, act, size=(60, 24))
+
+
 def test_heads_are_chosen_and_changed(smollm2: Model) -> None:
     async def act(pilot: Any) -> None:
         await press(pilot, "3", *["down"] * 6, "right", "right", "space")

@@ -41,23 +41,19 @@ def command(
     llminspect attend "Alice gave Bob her book" --find "her->Alice" --control "Mary gave Bob her book"
     llminspect attend --over texts.jsonl --measure induction
 
-    --ablate, --scale, --steer and --patch change the model: all that is shown is then of the changed one.
-
-    With --over a record may have find beside its text: {"text": …, "find": "her->Alice"}.
+    --ablate, --scale, --steer and --patch change the model: all that is shown is then of the changed one. With --over a
+    record may have find beside its text: {"text": …, "find": "her->Alice"}.
 
     \b
     The measures, from which heads also get their names:
-    entropy: how evenly the weights are spread: 0 all on one token, 1 the same on
-      each it may see
+    entropy: how evenly weights are spread: 0 all on one token, 1 the same on all
     sink: mean weight on token 0, from token 2 on
     previous: mean weight on the token before, from token 2 on
     next: mean weight on the next token (where the future is not hidden)
     self: mean weight of a token on itself, from token 1 on
-    same: mean weight on earlier places of the same token, for tokens that
-      have one
+    same: mean weight on earlier places of the same token, where it has one
     induction: mean weight on what came after an earlier place of the same token
-    distance: mean distance in tokens between a token and what it looks at, from
-      token 1 on
+    distance: mean distance in tokens to what a token looks at, from token 1 on
 
     A head is named after the habit that takes at least half of its weight. A head without one is called diffuse if its
     entropy is 0.75 or more, else mixed.
@@ -82,9 +78,10 @@ def command(
     how: dict[str, Any] = {"keeping": _keeping(options, output, source), "control": control, "changes": changes}
     working = partial(attend, opened, options, target_as_given=source.special is False, **how)
     prompts = read_prompts(source, opened.tokenizer)
-    arrays, before = partial(attention_arrays, opened, options, changes=changes), partial(noted_before, opened)
-    more: Any = {"before": partial(before, others=[control]), "shown": noted_of_examples(opened, experiments)}
-    run_each("attend", opened.name, opened.provenance, prompts, output, working, arrays=arrays, **more)
+    arrays = partial(attention_arrays, opened, options, changes=changes)
+    shown: Any = {"arrays": arrays, "shown": noted_of_examples(opened, experiments)}
+    before = partial(noted_before, opened, others=[control])
+    run_each("attend", opened.name, opened.provenance, prompts, output, working, before=before, **shown)
 
 
 def _keeping(options: AttendOptions, output: PageOptions, source: PairOptions) -> Keeping:

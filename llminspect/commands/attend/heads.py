@@ -156,8 +156,9 @@ def rollout_parts(rollout_TS: Array, labels: list[str], causal: bool) -> Iterato
     least = float(shown_TS[:, 0].min())
     if len(labels) > 1 and least >= _ALL:
         yield Text(
-            f"Here at least {percent(least)} of every position come from token 0, where heads rest that find nothing "
-            "to look for (the attention sink): on this text rollout says nothing about the other tokens.",
+            f"Here at least {percent(least).removeprefix('>')} of every position come from token 0, where heads rest "
+            "that find nothing to look for (the attention sink): on this text rollout says nothing about the other "
+            "tokens.",
             WARNING,
         )
     yield heatmap(

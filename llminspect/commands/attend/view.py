@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.attend import AttendResult
@@ -131,7 +131,7 @@ def _heads(result: AttendResult, labels: list[str]) -> Iterator[RenderableType]:
         for shown in result.shown or ["weights"]:
             yield _shown(result, head, shown, labels)
         measured = [f"{name} {number(value, 2)}" for name, value in head.measures.items() if value == value]
-        yield facts([f"{head.habit}: {MEANINGS[head.habit]}.  {measured[0]}", *measured[1:]])
+        yield Group(Text(f"{head.habit}: {MEANINGS[head.habit]}"), facts(measured))
     if "weights" in (result.shown or ["weights"]):
         yield _reading(*(head.weights for head in result.heads))
 

@@ -16,7 +16,7 @@ from llminspect.analysis.explore.events import LONGEST_TEXT
 from llminspect.commands.explore.asking import Reached
 from llminspect.commands.explore.look import CSS, tabs, use_colors
 from llminspect.commands.explore.panes import ABOUT, Seen, pane_view
-from llminspect.commands.explore.panes.heads import about
+from llminspect.commands.explore.panes.heads import about, key
 from llminspect.commands.explore.strip import token_line
 from llminspect.render import theme
 from llminspect.render.safe import visible
@@ -62,6 +62,7 @@ class DrawnScreen(App[None]):
         yield Static(id="tokens")
         yield Static(id="tabs")
         yield Static(id="about")
+        yield Static(id="key")
         with Horizontal(id="panes"):
             with VerticalScroll(id="body", can_focus=False):
                 yield Static(id="pane")
@@ -79,6 +80,7 @@ class DrawnScreen(App[None]):
             self.put("tokens", token_line(state, shown.prompt), grows=True)
         self.put("tabs", tabs(state.pane, len(state.changes), self.size.width))
         self.put("about", self._about())
+        self._draw_key()
         whole = [shown.found, shown.prompt]
         if self._is_new(
             "pane", whole, replace(state, text=""), shown.state.pane, self._stopped(), self.chosen, self.over
@@ -107,6 +109,16 @@ class DrawnScreen(App[None]):
             text = about(Seen(self.session.model, state, shown.prompt, shown.found)) or text
         text.truncate(max(1, self.size.width - 2), overflow="ellipsis")
         return text
+
+    def _draw_key(self) -> None:
+        """What colours and letters of the map of heads mean; nothing over another pane."""
+        state, shown = self.session.state, self.shown
+        meant = None
+        if state.pane == shown.state.pane == "heads" and shown.prompt is not None and self.over is None:
+            meant = key(Seen(self.session.model, state, shown.prompt, shown.found))
+        self.query_one("#key").display = meant is not None
+        if meant is not None and self._is_new("key", [shown.found, shown.prompt], state.measure):
+            self.query_one("#key", Static).update(meant)
 
     def _draw_side(self) -> None:
         """On a wide screen the next token stands beside every other pane."""

@@ -18,6 +18,7 @@ Screen:light { background: #ffffff; }
 #text:focus, #line:focus { border: none; background: $boost; }
 #tokens { height: auto; max-height: 4; padding: 0 1; }
 #tabs, #about { height: 1; padding: 0 1; }
+#key { height: auto; max-height: 3; padding: 0 1; }
 #status { height: auto; max-height: 4; padding: 0 1; }
 #about { text-style: italic; }
 #panes { height: 1fr; }

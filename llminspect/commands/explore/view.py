@@ -38,7 +38,8 @@ def _parts(result: ExploreResult, session: Session | None) -> Iterator[Renderabl
         yield Text(f"change {index}: {change.kind} {visible(change.value)}")
     yield Text()
     if session is not None:
-        from llminspect.commands.explore.panes import pane_view
+        from llminspect.commands.explore.panes import Seen, pane_view
+        from llminspect.commands.explore.panes.heads import key
 
         prompt, state = session.prompt(), session.state
         found = []
@@ -48,5 +49,7 @@ def _parts(result: ExploreResult, session: Session | None) -> Iterator[Renderabl
             except UserError as error:
                 yield Text(visible(error.message))
         yield pane_view(session.model, state, prompt, found)
+        if state.pane == "heads" and (meant := key(Seen(session.model, state, prompt, found))) is not None:
+            yield meant
     for answer in result.answers:
         yield Text(visible(answer.command), QUIET, no_wrap=True, overflow="ignore")  # To be pasted.

@@ -57,7 +57,7 @@ def render_over(result: OverResult) -> Iterator[RenderableType]:
         elif len(places) >= CURVE_FROM:
             drawn = _curve(places)
         few = UNDER_A_CURVE if drawn is not None and places[0].head is None else ROWS_SHOWN
-        yield section(measure, *([drawn] if drawn is not None else []), _top(places, few))
+        yield section(measure, *([drawn, Text()] if drawn is not None else []), _top(places, few))
 
 
 def _map(places: Sequence[OverPlace], of: str, name: str) -> RenderableType:

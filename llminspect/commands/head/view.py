@@ -87,7 +87,7 @@ def directions(ov: OvCircuit) -> RenderableType:
     ends = f"{number(ov.singular[0], 3)} … {number(ov.singular[-1], 3)}"
     spectrum = spark_row("singular values", ov.singular, ends, limits=(0, max(ov.singular, default=1)))
     columns = [Column("direction", whole=True), Column("value", "right", whole=True), Column("reads"), Column("raises")]
-    return section("What it moves: the singular directions of output · value", spectrum, table(columns, rows))
+    return section("What it moves: the singular directions of output · value", spectrum, Text(), table(columns, rows))
 
 
 def qk_parts(qk: QkCircuit) -> Iterator[RenderableType]:

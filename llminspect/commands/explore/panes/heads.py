@@ -49,9 +49,13 @@ def head_values(result: Result, layers: int, heads: int) -> tuple[Array, bool]:
 
 def view(seen: Seen) -> RenderableType:
     """The map; where the model is changed, before and after side by side."""
-    sizes, found = seen.model.config.sizes, [result for _, result in seen.found]
-    maps = [HeadMap(*head_values(result, sizes.L, sizes.H), _marks(result)) for result in found]
+    maps = _head_maps(seen)
     return _maps(seen, maps) if maps else Text()
+
+
+def _head_maps(seen: Seen) -> list[HeadMap]:
+    sizes = seen.model.config.sizes
+    return [HeadMap(*head_values(result, sizes.L, sizes.H), _marks(result)) for _, result in seen.found]
 
 
 @dataclass(frozen=True)
@@ -90,10 +94,27 @@ def about(seen: Seen) -> Text | None:
     return line
 
 
-def _maps(seen: Seen, maps: list[HeadMap]) -> Drawn:
+def key(seen: Seen) -> RenderableType | None:
+    """What the colours and the letters of the map mean: above the map, which may be higher than the screen."""
+    maps = _head_maps(seen)
+    if not any(np.isfinite(one.values_LH).any() for one in maps):
+        return None
+    there = {mark for one in maps for row in one.marks or () for mark in row}
+    letters = "  ".join(f"{mark} {habit}" for habit, mark in MARKS.items() if mark and mark in there)
+    return ramp_key(_stacked(maps), _ramp(maps), name=seen.state.measure, masked=letters)
+
+
+def _stacked(maps: list[HeadMap]) -> Array:
+    return np.stack([one.values_LH for one in maps])
+
+
+def _ramp(maps: list[HeadMap]) -> Ramp:
     scale: theme.Scale = "diverging" if maps[0].signed else "sequential"
-    every = np.stack([one.values_LH for one in maps])
-    ramp = Ramp(scale, *limits_of(every, scale, "robust" if maps[0].signed else (0, 1)))
+    return Ramp(scale, *limits_of(_stacked(maps), scale, "robust" if maps[0].signed else (0, 1)))
+
+
+def _maps(seen: Seen, maps: list[HeadMap]) -> Drawn:
+    ramp = _ramp(maps)
 
     def draw(console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         room = (options.max_width - GAP * (len(maps) - 1)) // len(maps)
@@ -107,7 +128,6 @@ def _maps(seen: Seen, maps: list[HeadMap]) -> Drawn:
             yield from (Text.assemble(before, after, no_wrap=True) for before, after in zip(*drawn, strict=True))
         else:
             yield from drawn[0]
-        yield ramp_key(every, ramp, name=seen.state.measure)
 
     return Drawn(draw)
 
