@@ -65,7 +65,7 @@ class Measure:
 
 
 MEASURES: Mapping[str, Measure] = {
-    "entropy": Measure("how evenly the weights are spread: 0 all on one token, 1 the same on each it may see", entropy),
+    "entropy": Measure("how evenly weights are spread: 0 all on one token, 1 the same on all", entropy),
     # For token 1, token 0 is also the one before.
     "sink": Measure("mean weight on token 0, from token 2 on", lambda weights_HTS, *_: _mean(weights_HTS[..., 2:, 0])),
     "previous": Measure(
@@ -81,7 +81,7 @@ MEASURES: Mapping[str, Measure] = {
         lambda weights_HTS, *_: _mean(np.diagonal(weights_HTS, 0, -2, -1)[..., 1:]),
     ),
     "same": Measure(
-        "mean weight on earlier places of the same token, for tokens that have one",  # Token 0 aside.
+        "mean weight on earlier places of the same token, where it has one",  # Token 0 aside.
         lambda weights_HTS, ids_T, _: _mean_on(weights_HTS, _after_same(tuple(ids_T.tolist()), 0)),
     ),
     # Olsson et al. 2022, "In-context Learning and Induction Heads": prefix matching.
@@ -89,7 +89,7 @@ MEASURES: Mapping[str, Measure] = {
         "mean weight on what came after an earlier place of the same token",
         lambda weights_HTS, ids_T, _: _mean_on(weights_HTS, _after_same(tuple(ids_T.tolist()), 1)),
     ),
-    "distance": Measure("mean distance in tokens between a token and what it looks at, from token 1 on", distance),
+    "distance": Measure("mean distance in tokens to what a token looks at, from token 1 on", distance),
 }
 
 HABITS = ("induction", "same", "previous", "next", "self", "sink")
