@@ -13,17 +13,22 @@ from llminspect.cli.run import emit, fail_check
 from llminspect.errors import CheckFailed, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import RenderableType
 
-    from llminspect.analysis.cache import CacheResult
+    from llminspect.analysis.cache import CacheEntry, CacheResult
 
 RESULTS = "analysis.cache.CacheResult"
 MOST_NAMED = 5
+MOST_ROWS = 20
+"""Entries in the table."""
 DAY = "%Y-%m-%d %H:%M"
 
 
 def render(result: CacheResult) -> RenderableType:
-    """A line an entry, the largest kinds first; headers, hashes and locks together."""
+    """A line an entry, the largest kinds first; of very many those with faults and the largest; headers, hashes and
+    locks together."""
     from rich.console import Group
     from rich.text import Text
 
@@ -34,6 +39,8 @@ def render(result: CacheResult) -> RenderableType:
 
     large = [entry for entry in result.entries if entry.kind not in ("header", "hash", "unfinished", "lock")]
     small = len(result.entries) - len(large)
+    shown = sorted(large, key=lambda entry: (not entry.faults, -entry.bytes))[:MOST_ROWS]
+    shown = [entry for entry in large if entry in shown]
     parts: list[RenderableType] = []
     if result.removed is not None:
         parts.append(Text(f"Removed {_entries(len(result.removed))}, {byte_size(result.freed or 0)}\n", theme.TITLE))
@@ -45,13 +52,28 @@ def render(result: CacheResult) -> RenderableType:
                 *(entry.kind, _short(entry.name), entry.of, byte_size(entry.bytes)),
                 *(time.strftime(DAY, time.localtime(entry.used)), ", ".join(entry.faults or ()) or "whole"),
             ]
-            for entry in large
+            for entry in shown
         ]
         parts.append(table(["kind", "name", "of", Column("size", align="right"), "last used", state], rows))
-    lines = [f"and {small} small files (remembered headers and hashes, locks)"] if small else []
+    lines = (
+        [f"these are {len(shown)} of {_kinds(large)}, the largest; all are in --json"]
+        if len(shown) < len(large)
+        else []
+    )
+    lines += [f"and {small:,} small files (remembered headers and hashes, locks)"] if small else []
     lines += [f"not ours, never touched: {visible(path)}" for path in result.foreign]
     parts.append(Text("\n".join(["", *lines] if large and lines else lines), theme.QUIET))
     return Group(*parts)
+
+
+def _kinds(entries: Sequence[CacheEntry]) -> str:
+    """How many there are of each kind, and how much they hold."""
+    from llminspect.core.numbers import byte_size
+
+    kinds: dict[str, list[int]] = {}
+    for entry in entries:
+        kinds.setdefault(entry.kind, []).append(entry.bytes)
+    return ", ".join(f"{len(sizes):,} {kind} ({byte_size(sum(sizes))})" for kind, sizes in kinds.items())
 
 
 def _short(name: str) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import llminspect
-from llminspect.analysis.cache import pull
+from llminspect.analysis.cache import CacheEntry, CacheResult, pull
 from llminspect.analysis.known_models import known_models
 from llminspect.arguments.small import ModelsOptions
+from llminspect.commands.cache import render
 from llminspect.files.catalogue import CATALOGUE, FAMOUS
 
 if TYPE_CHECKING:
@@ -27,6 +29,20 @@ def test_an_empty_cache(called: Program, tmp_path: Path) -> None:
     cleared = called("cache", "clear", "--json", LLMINSPECT_HOME=home).json
     assert (cleared["removed"], cleared["freed"]) == ([], 0)
     assert called("cache", LLMINSPECT_HOME=home, COLUMNS="300").out.startswith(home)
+
+
+def test_of_very_many_entries_the_largest_are_listed() -> None:
+    from rich.console import Console
+
+    sizes = [*range(1000, 1030), 5]
+    entries = [CacheEntry("prepared", f"entry-{size}", "", size, 0.0) for size in sizes]
+    entries[-1] = replace(entries[-1], faults=["cut short"])
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(render(CacheResult("home", "verify", entries, sum(sizes), [])))
+    written = capture.get()
+    assert [size for size in sizes if f"entry-{size} " in written] == [*range(1011, 1030), 5]
+    assert "these are 20 of 31 prepared (30 kB), the largest; all are in --json" in written
 
 
 def test_what_is_not_ours_is_named_and_stays(called: Program, tmp_path: Path) -> None:
