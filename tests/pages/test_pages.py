@@ -151,7 +151,7 @@ def test_compare_lights_the_same_bytes_and_runs_nothing_of_the_text(
     lit = browser.value("[...document.querySelectorAll('[data-token^=\"1.\"].lit')].map(e => e.dataset.token)")
     assert lit == [f"1.{place}" for place in range(start, end)]
     assert browser.value("document.querySelectorAll('img, main script').length") == 0
-    assert "\\u{202e}" in browser.value("document.querySelector('main').textContent")
+    assert "‹U+202E›" in browser.value("document.querySelector('main').textContent")
     assert browser.complaints() == []
 
 

@@ -15,11 +15,14 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** What cannot be seen spelt out: line ends, controls, marks that turn the text around. Spaces stay. */
+/** What cannot be seen spelt out, as the terminal has it: line ends, controls, marks that turn the text around. Spaces stay. */
 const named = (text) => text
   .replaceAll("\n", "⏎").replaceAll("\t", "⇥")
   .replace(/[\u0000-\u001f\u007f-\u009f\u00a0\u00ad\u061c\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu,
-    (character) => "\\u{" + character.codePointAt(0).toString(16) + "}");
+    (character) => {
+      const code = character.codePointAt(0);
+      return code < 32 ? String.fromCodePoint(0x2400 + code) : code === 127 ? "␡" : `‹U+${code.toString(16).toUpperCase().padStart(4, "0")}›`;
+    });
 
 /** A token's text, with its spaces as well. */
 const visible = (text) => named(text).replaceAll(" ", "·") || "∅";
@@ -28,7 +31,7 @@ const quoted = (text) => make("bdi", {}, visible(text));
 
 /** A token for a reader; parts of a character as their bytes. */
 const readable = (token) => (token.text.includes("\ufffd") && token.bytes
-  ? make("bdi", { class: "quiet" }, token.bytes.match(/../g).join(" ")) : quoted(token.text));
+  ? make("bdi", { class: "quiet" }, `‹${token.bytes.toUpperCase().replace(/../g, (byte) => (byte === "20" ? "·" : byte))}›`) : quoted(token.text));
 const percent = (share) => (share === null ? "?" : (100 * share).toFixed(share < 0.1 ? 2 : 1) + "%");
 
 /** From these shares on the other of black and white is read better on the colour: when dark, and when light. */

@@ -108,7 +108,10 @@ function draw(focus = document.activeElement?.dataset?.key) {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || !/^[1-9]$/.test(event.key)) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const to = state.at + { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (real.tokens[to] && !event.target.closest("button, input, a")) chooseReal(to);
+  if (!/^[1-9]$/.test(event.key)) return;
   const title = document.getElementById(`title${event.key}`);
   title?.scrollIntoView();
   title?.focus({ preventScroll: true });
