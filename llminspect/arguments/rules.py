@@ -147,7 +147,7 @@ RULES: dict[str, list[Rule]] = {
         *CHANGES,
         Rule("patch needs into", "--patch needs a place here", "say where, as in --into 3.stream"),
         Rule(
-            "ablate scale steer steer_from patch into excludes over contributions control",
+            "ablate scale steer steer_from patch into align excludes over contributions control",
             "{option} changes the model, and {other} is about the model as it is",
             "leave one of them out; llminspect forward --attribution takes changes",
         ),

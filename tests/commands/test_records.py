@@ -170,8 +170,8 @@ def test_a_text_that_would_never_end_is_one_line(
     what: str, called: Program, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "long.txt").write_text("a " * 600)
-    monkeypatch.setattr("llminspect.analysis.long_texts.TIMES_BEYOND", 0)
-    monkeypatch.setattr("llminspect.analysis.long_texts.ALWAYS", 10)
+    monkeypatch.setattr("llminspect.analysis.lengths.TIMES_BEYOND", 0)
+    monkeypatch.setattr("llminspect.analysis.lengths.ALWAYS", 10)
     words = [word.format(file=tmp_path / "long.txt") for word in TOO_LONG[what]]
     ran = called(*words, "--model", "smollm2")
     assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 1), ran

@@ -28,6 +28,7 @@ def changed_means(random: Random) -> bytes:
     arrays = {
         "ablate_0.0": np.ones(random.choice(WIDTHS), random.choice(("f4", "f4", "f8", "i8", "f2"))),
         ablation.READ: read,
+        ablation.OF: np.frombuffer(ablation.hash_of_weights(open_model("toy-attention")).encode(), np.uint8),
     }
     if random.random() < 0.1:
         arrays[random.choice(list(arrays))] = np.array([np.nan, 1e300])
