@@ -176,7 +176,7 @@ def table(
     made.below = remark(" ".join(filter(None, notes))) if any(notes) else None
     made.sizes = []
     texts: list[list[Text | BarCell]] = []
-    spared = (0, 0)
+    spared, room = (0, 0), 0
     for index, entry in enumerate(columns):
         if entry is None:
             continue
@@ -198,9 +198,12 @@ def table(
         made.least += _GAP if len(texts) > 1 else 0
         made.least += _least([name, *texts[-1]], whole=whole)
         made.sizes.append(_sizes(name, texts[-1], whole=whole))
+        room += 0 if whole else max(0, min(2 * _FOLDED, made.sizes[-1][1]) - _least([name, *texts[-1]], whole=whole))
     for index, cells_of_row in enumerate(zip(*texts, strict=True)):
         made.add_row(*cells_of_row, style=theme.STRONG if index in strong else None)
     if spared[0]:
+        # A bar goes before a text beside it is folded to a few cells.
+        made.least += room if spared[0] == _BAR_SPARED else 0
         fewer = [None if index == spared[1] else entry for index, entry in enumerate(columns)]
         made.narrower = lambda: table(fewer, body, title=title, note=note, strong=strong)
     return made
