@@ -28,6 +28,8 @@ MOST_FOR_NUMPY = 64
 """Tokens up to which the pass on float32 weights is measured as well."""
 MOST_CAPTURED = 512
 """Tokens up to which all attention is: 8 B of 2,048 has 17 GB of it."""
+MEASURED = ("--measure", "entropy")
+"""What `attend` says of every head: the weights themselves are too many for JSON from 64 tokens of 8 B on."""
 WRITTEN = 16
 LLAMA_CPP = "llama.cpp"
 EXACT, ROUNDED, PLAIN = "llminspect", "`--precision int8`", "`--kernels none`"
@@ -98,7 +100,7 @@ def _passes(bench: Bench, path: Path, home: Path, tokens: int) -> dict[str, list
     if compiled():
         found[ROUNDED] = [*found[EXACT], "--precision", "int8"]
     if tokens <= MOST_CAPTURED:
-        found["`attend`, all attention captured"] = [*bench.program, "attend", *ours]
+        found["`attend`, all attention captured"] = [*bench.program, "attend", *ours, *MEASURED]
     if tokens <= MOST_FOR_NUMPY and bench.plain:
         found[PLAIN] = [*found[EXACT], "--kernels", "none"]
     return found
