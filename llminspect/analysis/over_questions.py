@@ -102,9 +102,10 @@ def _patched(model: Model, question: ForwardQuestion, source: SourceOptions, num
     if question.patch.patch is None:
         if question.patch.align is not None:
             raise UserError(f"record {number} has an align and no patch", "give it one, or --patch to all")
-        for name in ("--into",) * bool(question.patch.into) + ("--sweep",) * (
-            question.patch.sweep is not None and not ablates_each(question.experiments)
-        ):
+        of_patches = {"--into": question.patch.into, "--noising": question.patch.noising}
+        if not ablates_each(question.experiments):
+            of_patches |= {"--sweep": question.patch.sweep, "--gradient": question.look.gradient}
+        for name in filter(of_patches.get, of_patches):
             raise UserError(f"record {number} has no patch for {name}", "give it one, or --patch to all")
         return question
     try:

@@ -304,6 +304,8 @@ def test_it_is_drawn_and_written(called: Program, small: str, tmp_path: Path, wi
         ([{"text": "a b", "patch": "a b a"}], ("forward",), "record 0: --patch replaces position by position"),
         ([{"text": "a b"}, {"text": "a b a"}], ("forward", "--patch", "b b"), "record 1: --patch replaces position"),
         ([{"text": "a b"}], ("forward", "--into", "0.stream"), "record 0 has no patch for --into"),
+        ([{"text": "a b"}], ("forward", "--noising", "--ablate", "each"), "record 0 has no patch for --noising"),
+        ([{"text": "a b"}], ("forward", "--gradient"), "record 0 has no patch for --gradient"),
         ([{"text": "a b"}], ("forward", "--sweep", "head", "--ablate", "0.0"), "record 0 has no patch for --sweep"),
         ([{"text": "a b"}], ("attend", "--find", "x->y"), "record 0: "),
         ([{"text": "a b"}], ("attend", "--rollout"), "does not go with --rollout"),

@@ -136,8 +136,10 @@ def one_token(params: Params, config: Config) -> OneToken | None:
         return None
     sizes, rotary = config.sizes, config.rotary
     plain = all(getattr(config, each.name) == each.default for each in fields(config) if each.name not in FREE)
-    small = all(getattr(sizes, each.name) == each.default for each in fields(Sizes) if each.name not in FREE_SIZES)
-    if not plain or not small or config.unit != Glu("silu") or rotary.growth is not None:
+    usual_sizes = all(
+        getattr(sizes, each.name) == each.default for each in fields(Sizes) if each.name not in FREE_SIZES
+    )
+    if not plain or not usual_sizes or config.unit != Glu("silu") or rotary.growth is not None:
         return None
     if sizes.E % 8 or sizes.H % sizes.K or rotary.width > sizes.E or sizes.D % UNIT or sizes.F % UNIT:
         return None

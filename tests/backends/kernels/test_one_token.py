@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
@@ -19,7 +20,7 @@ from llminspect.core.rotary import Growth, Rotary
 from llminspect.core.tap import NO_TAP, Capture
 from llminspect.files.quant_types import COMPILED
 from llminspect.model.config import DecoderConfig
-from llminspect.model.params import Params
+from llminspect.model.params import OnDemand, Params
 from llminspect.model.sizes import Sizes
 from llminspect.model.transformer import forward
 from llminspect.opening import open_model
@@ -211,6 +212,7 @@ def test_numbers_without_digits_and_the_end_of_a_window_go_step_by_step() -> Non
         {"heads_normed": True},
         {"value_norms": True},
         {"rotary": Rotary(64, 10_000.0, growth=Growth(0.1, 100))},
+        {"sizes": replace(config().sizes, U=32)},
     ],
     ids=str,
 )
@@ -225,6 +227,13 @@ def test_a_model_that_does_more_goes_step_by_step(changed: dict[str, Any]) -> No
 def test_one_array_more_is_one_step_more(name: str) -> None:
     of = params(config(), "Q8_0", made_as=RoundedBlocks)
     assert one_token(Params({**of.arrays, f"layers.1.{name}": np.ones(256, np.float32)}), config()) is None
+
+
+def test_a_streamed_model_goes_step_by_step() -> None:
+    """Its matrices need not be there any more when C comes back to them."""
+    of = params(config(), "Q8_0", made_as=RoundedBlocks)
+    makers = {name: partial(of.arrays.__getitem__, name) for name in of.arrays}
+    assert one_token(Params(OnDemand(makers), keep=False), config()) is None
 
 
 def test_a_matrix_of_another_kind_goes_step_by_step() -> None:
