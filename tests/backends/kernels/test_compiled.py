@@ -13,6 +13,7 @@ import numpy as np
 import llminspect.backends.kernels
 from llminspect.backends.kernels import library
 from llminspect.backends.kernels.matrices import Blocks
+from llminspect.backends.kernels.rounded import RoundedBlocks
 from llminspect.files.quant_types import COMPILED
 from tests.backends.kernels.test_blocks import numpys, random_blocks
 from tests.backends.kernels.test_digits import activations, assert_near
@@ -74,13 +75,19 @@ def test_a_processor_without_the_fused_instruction_gives_the_same_numbers(
         monkeypatch.setattr(library, "__file__", str(folder / "library.py"))
         library.library.cache_clear()
         try:
-            for name in ("Q4_K", "Q5_K", "Q6_K", "IQ4_XS"):
+            for name in ROUNDED:
                 raw = random_blocks(name, 40, 2048 // COMPILED[name].weights)
-                found.setdefault(name, []).append(Blocks(COMPILED[name], raw, 1).products(activations(5, 2048)[None]))
+                of_one, of_five = activations(5, 2048)[None], np.stack([activations(n, 2048) for n in range(5)])
+                for kind in (Blocks, RoundedBlocks):
+                    matrix = kind(COMPILED[name], raw, 1)
+                    found.setdefault(name, []).append(
+                        np.concatenate([matrix.products(x_NI) for x_NI in (of_one, of_five)])
+                    )
         finally:
             library.library.cache_clear()
-    for name, (one_NO, other_NO) in found.items():
-        assert np.array_equal(one_NO, other_NO), name
+    for name, (exact_NO, rounded_NO, unfused_exact_NO, unfused_rounded_NO) in found.items():
+        assert np.array_equal(exact_NO, unfused_exact_NO), name
+        assert np.array_equal(rounded_NO, unfused_rounded_NO), name
 
 
 def test_nothing_beyond_its_arrays_is_read_or_written(tmp_path: Path) -> None:
