@@ -54,13 +54,10 @@ def render(result: CacheResult) -> RenderableType:
             ]
             for entry in shown
         ]
-        parts.append(table(["kind", "name", "of", Column("size", align="right"), "last used", state], rows))
-    lines = (
-        [f"these are {len(shown)} of {_kinds(large)}, the largest; all are in --json"]
-        if len(shown) < len(large)
-        else []
-    )
-    lines += [f"and {small:,} small files (remembered headers and hashes, locks)"] if small else []
+        columns = ["kind", Column("name", whole=True), "of", Column("size", align="right", whole=True)]
+        parts.append(table([*columns, Column("last used", whole=True, spared=1), state], rows))
+    lines = [f"the {len(shown)} largest of {_kinds(large)}; --json has all"] if len(shown) < len(large) else []
+    lines += [f"besides these {small:,} small files (remembered headers and hashes, locks)"] if small else []
     lines += [f"not ours, never touched: {visible(path)}" for path in result.foreign]
     parts.append(Text("\n".join(["", *lines] if large and lines else lines), theme.QUIET))
     return Group(*parts)
@@ -73,7 +70,7 @@ def _kinds(entries: Sequence[CacheEntry]) -> str:
     kinds: dict[str, list[int]] = {}
     for entry in entries:
         kinds.setdefault(entry.kind, []).append(entry.bytes)
-    return ", ".join(f"{len(sizes):,} {kind} ({byte_size(sum(sizes))})" for kind, sizes in kinds.items())
+    return ", ".join(f"{len(sizes):,} × {kind} ({byte_size(sum(sizes))})" for kind, sizes in kinds.items())
 
 
 def _short(name: str) -> str:

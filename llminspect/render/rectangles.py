@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
@@ -58,6 +57,6 @@ def _filled(across: int, up: int) -> Iterator[Text]:
     side = "█" * full + (_ACROSS[part - 1] if part else "")
     rows, top = divmod(up, 8)
     if top:
-        yield Text(_UP[top - 1] * math.ceil(across / 8) if rows == 0 or full else side, theme.BAR, no_wrap=True)
+        yield Text(_UP[top - 1] * max(1, round(across / 8)) if rows == 0 or full else side, theme.BAR, no_wrap=True)
     for _ in range(rows):
         yield Text(side, theme.BAR, no_wrap=True)

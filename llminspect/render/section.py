@@ -178,8 +178,9 @@ def steps(rows: Iterable[Sequence[str]], *, title: str = "", least: int = 0) -> 
                = [2.0, 2.7]
 
     The result, the last of several, stands out. A newline in a part starts a new line in it, as the rows of
-    `numbers.matrix` do; a part that is longer than the line is wrapped after its `=`. Where the names would leave the
-    parts too little of the line, each stands above its own. `least`: cells that the names have in any case.
+    `numbers.matrix` do; a part that is longer than the line is wrapped after its `=`, between its vectors. Where the
+    names would leave the parts too little of the line, each stands above its own. `least`: cells that the names have
+    in any case.
     """
     blocks = [(visible(name), parts) for name, *parts in rows]
     names = max((cell_len(name) for name, _ in blocks), default=0)
@@ -199,7 +200,8 @@ def steps(rows: Iterable[Sequence[str]], *, title: str = "", least: int = 0) -> 
                 made = _equals(0 if above else names)
             for place, part in enumerate(parts):
                 result = place == len(parts) - 1 and place > 0
-                text = "\n".join(visible(line) for line in part.split("\n"))
+                room = wide - (0 if above else names) - len(" = ")
+                text = "\n".join(_calculation(visible(line), room) for line in part.split("\n"))
                 shown = Text(name, theme.NAME) if place == 0 and not above else Text()
                 made.add_row(shown, "=", Text(text, theme.STRONG if result else ""))
         yield made
@@ -207,6 +209,15 @@ def steps(rows: Iterable[Sequence[str]], *, title: str = "", least: int = 0) -> 
     return Drawn(draw, title=title)
 
 
+def _calculation(line: str, cells: int) -> str:
+    """A line in lines of so many cells, a vector whole and a sign with what follows; columns stay as they are."""
+    if cell_len(line) <= cells or _COLUMNS.search(line):
+        return line
+    return "\n".join(_wrapped(_TERM.findall(line), cells))
+
+
+_COLUMNS = re.compile(r"^\s|\s{2}")
+_TERM = re.compile(r"(?:[-+−·×/=→] )?(?:[^\s\[]*\[+[^][]*\]+\S*|\S+)")
 _PARTS, _NAMES = 30, 0.3
 """Cells that the right side of a calculation has at least beside its names, where these take more than this share."""
 

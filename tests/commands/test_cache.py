@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -37,12 +38,14 @@ def test_of_very_many_entries_the_largest_are_listed() -> None:
     sizes = [*range(1000, 1030), 5]
     entries = [CacheEntry("prepared", f"entry-{size}", "", size, 0.0) for size in sizes]
     entries[-1] = replace(entries[-1], faults=["cut short"])
-    console = Console(width=100)
-    with console.capture() as capture:
-        console.print(render(CacheResult("home", "verify", entries, sum(sizes), [])))
-    written = capture.get()
-    assert [size for size in sizes if f"entry-{size} " in written] == [*range(1011, 1030), 5]
-    assert "these are 20 of 31 prepared (30 kB), the largest; all are in --json" in written
+    for width in (60, 100):
+        console = Console(width=width)
+        with console.capture() as capture:
+            console.print(render(CacheResult("home", "verify", entries, sum(sizes), [])))
+        written = capture.get()
+        assert [size for size in sizes if f"entry-{size} " in written] == [*range(1011, 1030), 5]
+        assert len(re.findall(r"(?m)^prepared .* (?:whole|cut short)$", written)) == 20
+        assert "the 20 largest of 31 × prepared (30 kB); --json has all" in written
 
 
 def test_what_is_not_ours_is_named_and_stays(called: Program, tmp_path: Path) -> None:
@@ -218,6 +221,7 @@ def test_sizes_are_drawn_to_one_scale(called: Program, width: int) -> None:
         block = list(itertools.takewhile(lambda line: line and line[0] in _BLOCKS, drawn))
         assert abs(len(block[-1]) - size["width"] / 16384 * across) <= 1, size
         assert abs(len(block) - size["layers"] / 126 * 8) <= 1, size
+        assert len(block[-1]) - 1 <= len(block[0]) <= len(block[-1]), size
 
 
 def test_one_list_or_one_picture(called: Program) -> None:

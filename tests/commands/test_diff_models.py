@@ -124,7 +124,7 @@ def test_other_shapes_are_named_and_the_rest_is_compared(tmp_path: Path, called:
     assert set(left) == {"embedding.weight", "unembedding.weight"} and left["embedding.weight"][1][0] == 133
     assert document["weights"]["relative"] == 0
     assert (
-        "Not compared: embedding.weight (131×"
+        "Not compared, of different shapes: embedding.weight (131 × "
         in called("diff", "--model", LLAMA, "--against-model", longer, "--weights", COLUMNS="100").out
     )
 

@@ -91,6 +91,14 @@ def test_hostile_text_is_shown_harmlessly(width: int, color: bool) -> None:
         assert obeyed not in text
 
 
+def test_each_background_of_a_comparison_has_a_key() -> None:
+    view = render(compared("naïve café", "bytes", "words"))
+    keys = [line for line in drawn(view, 80, color=True).splitlines() if "raised number" in line or "none of" in line]
+    assert len(keys) == 2 and "\x1b[38;2;26;26;26;48;2;255;154;77mï²\x1b[0m" in keys[0]
+    assert "no background: in none of that tokenizer's tokens" in keys[1]
+    assert "background" not in drawn(view, 80)
+
+
 def test_bytes_that_are_no_text_stay_what_they_are(called: Program) -> None:
     ran = called("tokenize", "--json", "-m", "o200k_base", stdin=b"a\xff\xfeb")
     assert ran.code == 0

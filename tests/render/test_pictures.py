@@ -31,7 +31,15 @@ def test_steps_are_aligned_on_the_equals_sign() -> None:
         "       = [2.0, 2.7]",
     ]
     assert lines(made, 80) == lines(made, 160) == expected
-    assert lines(made, 24)[-3:] == ["       = [0.3, 0.4]·W +", "         [0.5, 0.5]", "       = [2.0, 2.7]"]
+    assert lines(made, 24)[-3:] == ["       = [0.3, 0.4]·W", "         + [0.5, 0.5]", "       = [2.0, 2.7]"]
+
+
+def test_steps_break_between_vectors() -> None:
+    row = "row 1 of E = [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]"
+    exact = "e^[0.74, 1.68] / Σ e^logit = [2.10, 5.37] / 7.47"
+    assert lines(steps([("e", row)]), 40) == ["e = row 1 of E = [[0.1, 0.2],", "    [0.3, 0.4], [0.5, 0.6]]"]
+    assert lines(steps([("p", exact)]), 40) == ["p = e^[0.74, 1.68] / Σ e^logit", "    = [2.10, 5.37] / 7.47"]
+    assert "".join(lines(steps([("v", "[0.25, 0.5, 0.75, 1.0]")]), 15)).replace(" ", "") == "v=[0.25,0.5,0.75,1.0]"
 
 
 def test_single_lines_of_steps_stand_together() -> None:

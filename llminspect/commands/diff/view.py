@@ -17,7 +17,7 @@ from llminspect.analysis.diff_models import DiffModelsResult, ModelSide
 from llminspect.commands.forward.answers import two_probabilities
 from llminspect.commands.forward.view import strip
 from llminspect.commands.head.view import read_of
-from llminspect.core.numbers import count, number, percent, several
+from llminspect.core.numbers import count, number, percent, several, shape
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.heatmap import head_map, heatmap
@@ -111,7 +111,7 @@ def weight_parts(weights: WeightChanges, top: int) -> Iterator[RenderableType]:
     if moved:
         most = next((tensor.relative for tensor in moved if math.isfinite(tensor.relative)), 1.0)
         rows: list[Sequence[Cell]] = [
-            [tensor.name, "×".join(map(str, tensor.shape)), tensor.relative, BarCell(tensor.relative / most, BAR)]
+            [tensor.name, shape(tensor.shape), tensor.relative, BarCell(tensor.relative / most, BAR)]
             for tensor in moved[:top]
             if math.isfinite(tensor.relative)
         ]
@@ -124,7 +124,7 @@ def weight_parts(weights: WeightChanges, top: int) -> Iterator[RenderableType]:
         note = f"; nought in a, and not in b: {', '.join(unmeasured[:SHOWN])}" if unmeasured else ""
         yield section("The tensors that moved most", table(columns, rows), note=note.removeprefix("; "))
     if weights.left_out:
-        yield remark(_left_out(weights.left_out))
+        yield Group(*map(remark, _left_out(weights.left_out)))
 
 
 def _is_drawn(tensor: TensorChange) -> bool:
@@ -145,14 +145,19 @@ def _map(weights: WeightChanges, parts: Sequence[str]) -> RenderableType:
     )  # fmt: skip
 
 
-def _left_out(arrays: Sequence[LeftOut]) -> str:
-    def named(array: LeftOut) -> str:
+def _left_out(arrays: Sequence[LeftOut]) -> Iterator[str]:
+    """A line for each reason why tensors are not compared."""
+    reasons: dict[str, list[str]] = {}
+    for array in arrays[:SHOWN]:
         if array.shape_a is None or array.shape_b is None:
-            return f"{array.name} (only in {'b' if array.shape_a is None else 'a'})"
-        return f"{array.name} ({'×'.join(map(str, array.shape_a))} and {'×'.join(map(str, array.shape_b))})"
-
-    more = f" and {len(arrays) - SHOWN} more (--json has all)" if len(arrays) > SHOWN else ""
-    return f"Not compared: {', '.join(map(named, arrays[:SHOWN]))}{more}"
+            reasons.setdefault(f"only in {'b' if array.shape_a is None else 'a'}", []).append(array.name)
+        else:
+            shapes = f"{shape(array.shape_a)} and {shape(array.shape_b)}"
+            reasons.setdefault("of different shapes", []).append(f"{array.name} ({shapes})")
+    for reason, names in reasons.items():
+        yield f"Not compared, {reason}: {', '.join(names)}"
+    if len(arrays) > SHOWN:
+        yield f"and {len(arrays) - SHOWN} more (--json has all)"
 
 
 def token_parts(changes: TokenChanges, read: str = "") -> Iterator[RenderableType]:

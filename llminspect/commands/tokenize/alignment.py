@@ -77,7 +77,10 @@ def aligned(
             yield Text(f"… and {len(text) - len(shown):,} more characters", theme.QUIET)
         cut = next((cell.text for cell in cells if any(len(_parts(line, cell)) > 1 for line in lines)), None)
         if cut is not None:
-            yield Text(f"a raised number, as in {cut}²: into how many tokens that character is cut", theme.QUIET)
+            example = (f"{cut}²", theme.TOKEN_PARTIAL if colors else theme.QUIET)
+            yield Text.assemble("a raised number, as in ", example, ": into how many tokens that character is cut")
+        if colors and any(not _parts(line, cell) for line in lines for cell in cells):
+            yield Text("no background: in none of that tokenizer's tokens", theme.QUIET)
         if colors and any(line.shared for line in lines) and len(lines) > 1:
             yield Text.assemble(("  ", _SHARED[0]), (" the same token in all of them", theme.QUIET))
 
