@@ -67,22 +67,26 @@ def has_colors(console: Console) -> bool:
 
 _IN_256 = {
     "sequential": ((53, 54, 24, 30, 36, 72, 77, 113, 149, 184, 220),) * 2,
-    "diverging": ((61, 62, 68, 69, 105, 111, 147, 153, 189, 253), (124, 160, 167, 173, 209, 210, 216, 217, 253)),
+    "diverging": ((61, 62, 63, 68, 69, 111, 153, 189, 254), (124, 160, 167, 203, 209, 216, 224, 254)),
 }
 """The ramps in the 256 colours of a terminal, from dark to light: below and above the middle. The nearest of these
-colours would be now lighter and now darker along a ramp."""
+colours would be now lighter and now darker along a ramp, now violet and now blue; and of two halves one would leave
+its grey at once, the other late, so that -0.01 stood out and 0.2 did not."""
 
 
 class _OfRamp(Color):
     """A colour of a ramp, for which terminals of 256 colours have one of `_IN_256`."""
 
     in_256: tuple[int, ...]
+    lightest: float
+    """The luminance of the ramp where it is lightest."""
 
     def downgrade(self, system: ColorSystem) -> Color:  # type: ignore[override]
         if system is not ColorSystem.EIGHT_BIT:
             return super().downgrade(system)
-        wanted = luminance(_rgb(self))
-        inked = [number for number in self.in_256 if needs_black(luminance(_rgb_256(number))) == needs_black(wanted)]
+        light = luminance(_rgb(self))
+        inked = [number for number in self.in_256 if needs_black(luminance(_rgb_256(number))) == needs_black(light)]
+        wanted = light / self.lightest * luminance(_rgb_256(self.in_256[-1]))
         nearest = min(inked, key=lambda number: abs(luminance(_rgb_256(number)) - wanted))
         return Color.from_ansi(nearest)
 
@@ -101,6 +105,7 @@ def ramp_color(scale: Scale, position: float) -> Color:
     """The colour at `position` of a ramp as rich takes it."""
     color = _OfRamp(*Color.from_rgb(*ramp(scale, position)))
     color.in_256 = _IN_256[scale][position > 0.5]
+    color.lightest = luminance(ramp(scale, 0.5 if scale == "diverging" else 1.0))
     return color
 
 

@@ -5,6 +5,7 @@ A picture does not know whether the terminal is dark or light, so each of its ce
 
 from __future__ import annotations
 
+import colorsys
 import itertools
 import re
 from typing import TYPE_CHECKING, get_args
@@ -170,6 +171,16 @@ def test_a_ramp_becomes_lighter_towards_its_end(scale: Scale, system: ColorSyste
     for half in halves:
         assert all(later > earlier - ROUNDING for earlier, later in itertools.pairwise(half))
         assert len(set(half)) >= 8
+
+
+@pytest.mark.parametrize("first", [0.0, 1.0])
+def test_in_256_colours_a_diverging_ramp_tells_the_same(first: float) -> None:
+    """From an end to the middle its hue goes one way but for a little, and grey begins where it does on the other."""
+    half = [cell_style("diverging", first + (0.5 - first) * place / STEPS).bgcolor for place in range(STEPS)]
+    shown = [as_shown(color, ColorSystem.EIGHT_BIT) for color in half]
+    hues = [colorsys.rgb_to_hsv(*color)[0] * 360 for color in shown if len(set(color)) > 1]
+    assert sum(abs(later - before) for before, later in itertools.pairwise(hues)) <= 75
+    assert 0.02 * STEPS <= STEPS - len(hues) <= 0.1 * STEPS
 
 
 def as_shown(color: Color | None, system: ColorSystem) -> RGB:

@@ -17,7 +17,7 @@ from llminspect.render.bars import histogram
 from llminspect.render.heatmap import heatmap
 from llminspect.render.plot import scatter
 from llminspect.render.safe import label, visible
-from llminspect.render.section import headed, paged, section, steps
+from llminspect.render.section import headed, paged, remark, section, steps
 from llminspect.render.table import Column, Entries, table
 from llminspect.render.theme import QUIET, WARNING
 
@@ -132,7 +132,8 @@ def _sum(result: EmbedResult) -> RenderableType:
         tokens = " ".join(label(text) for text in term.tokens)
         meaning = f"{len(term.ids)} tokens: the mean of their vectors" if several else ""
         lines.append([sign, factor, tokens, ", ".join(map(str, term.ids)), meaning])
-    return table(["", "", "token", Column("id", align="right"), Column("", quiet=True)], lines)
+    factors, meanings = (Column("") if any(line[place] for line in lines) else None for place in (1, 4))
+    return table(["", factors, "token", Column("id", align="right"), meanings], lines)
 
 
 def _nearest(result: EmbedResult) -> RenderableType:
@@ -147,7 +148,7 @@ def _nearest(result: EmbedResult) -> RenderableType:
             for rank, entry in enumerate(entries, 1)
         ]
         columns: list[str | Column] = [Column("", quiet=True), "token", "id", by, Column("", quiet=True)]
-        title, note = f"Nearest to {result.analogy.expression}", f"The words of the sum are {kept}."
+        title, note = f"Nearest to {result.analogy.expression.strip()}", f"The words of the sum are {kept}."
         return section(title, table(columns, rows), note=note)
     lists: list[list[Neighbour]] = result.nearest  # type: ignore[assignment]
     body: list[list[str | Text]] = []
@@ -252,17 +253,16 @@ def _warning(result: EmbedResult, outlier: Outlier) -> RenderableType:
 
 def _how_to_judge(result: EmbedResult) -> RenderableType:
     known = result.statistics
-    line = Text(style=QUIET)
+    judged = ""
     if known.mean_cosine is not None:
-        line.append(f"Mean cosine of these vectors with each other: {number(known.mean_cosine, 3)}. ")
+        judged += f"Mean cosine of these vectors with each other: {number(known.mean_cosine, 3)}. "
         if known.anisotropy is None and len(result.vectors) > 2:
-            line.append("Judge a cosine by that. ")
+            judged += "Judge a cosine by that. "
     if known.anisotropy is not None:
         measured = known.anisotropy
-        line.append(
+        judged += (
             f"To judge a cosine: two random tokens of the vocabulary have {number(measured.mean, 2)} ± "
             f"{number(measured.deviation, 2)}, one pair in 100 more than {number(measured.one_in_100, 2)} "
             f"({count(measured.pairs)} pairs)."
         )
-    line.rstrip()
-    return line
+    return remark(judged)
