@@ -27,7 +27,8 @@ _CALLED = {"mean": "the mean", "max": "the largest", "extreme": "the number furt
 
 _WIDEST_CELL = 4
 """Of cells without text: wider ones show nothing more."""
-_WIDEST_TEXT = 12
+_WIDEST_TEXT, _WIDEST_LABEL = 12, 25
+"""Of cells with text: those whose labels are cut, and those whose labels all have room."""
 _LABEL = 8
 """Of a row's label at least so much is shown."""
 _SHORTEST = 6
@@ -103,8 +104,8 @@ def make_grid(picture: Picture, total: int, colors: bool) -> Grid:
 
 def _grid_with_text(picture: Picture, texts: list[list[str]], room: int, total: int, margin: int) -> Grid:
     wide = max(width(text) for row in texts for text in row)
-    wanted = max([wide + 2, *(min(width(label) + 1, _WIDEST_TEXT) for label in picture.column_labels or [])])
-    cell = min(wanted, room // picture.columns)
+    most, longest = room // picture.columns, max((width(label) + 1 for label in picture.column_labels or []), default=0)
+    cell = min(most, max(wide + 2, longest if longest <= min(most, _WIDEST_LABEL) else min(longest, _WIDEST_TEXT)))
     header = column_header(picture.column_labels, picture.columns, 1, cell, total, shown_with_rows=picture.square)
     # Numbers in front of the row labels are needed only where the columns are named by number.
     labels = row_labels_of(picture.row_labels, picture.rows, numbered=picture.square and header.by_number)

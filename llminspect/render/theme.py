@@ -72,22 +72,22 @@ _IN_256 = {
 """The ramps in the 256 colours of a terminal, from dark to light: below and above the middle. The nearest of these
 colours would be now lighter and now darker along a ramp, now violet and now blue; and of two halves one would leave
 its grey at once, the other late, so that -0.01 stood out and 0.2 did not."""
+_LIGHTER = {"sequential": 1.0, "diverging": 1.07}
+"""How much lighter they are: a pale red is darker than the grey e4e4e4 only, not than the ramp's dddddd."""
 
 
 class _OfRamp(Color):
     """A colour of a ramp, for which terminals of 256 colours have one of `_IN_256`."""
 
     in_256: tuple[int, ...]
-    lightest: float
-    """The luminance of the ramp where it is lightest."""
+    lighter: float
 
     def downgrade(self, system: ColorSystem) -> Color:  # type: ignore[override]
         if system is not ColorSystem.EIGHT_BIT:
             return super().downgrade(system)
         light = luminance(_rgb(self))
         inked = [number for number in self.in_256 if needs_black(luminance(_rgb_256(number))) == needs_black(light)]
-        wanted = light / self.lightest * luminance(_rgb_256(self.in_256[-1]))
-        nearest = min(inked, key=lambda number: abs(luminance(_rgb_256(number)) - wanted))
+        nearest = min(inked, key=lambda number: abs(luminance(_rgb_256(number)) - light * self.lighter))
         return Color.from_ansi(nearest)
 
 
@@ -105,7 +105,7 @@ def ramp_color(scale: Scale, position: float) -> Color:
     """The colour at `position` of a ramp as rich takes it."""
     color = _OfRamp(*Color.from_rgb(*ramp(scale, position)))
     color.in_256 = _IN_256[scale][position > 0.5]
-    color.lightest = luminance(ramp(scale, 0.5 if scale == "diverging" else 1.0))
+    color.lighter = _LIGHTER[scale]
     return color
 
 
