@@ -54,8 +54,8 @@ def render(result: CacheResult) -> RenderableType:
             ]
             for entry in shown
         ]
-        columns = ["kind", Column("name", whole=True), "of", Column("size", align="right", whole=True)]
-        parts.append(table([*columns, Column("last used", whole=True, spared=1), state], rows))
+        size, used = Column("size", align="right", whole=True), Column("last used", whole=True, spared=1)
+        parts.append(table(["kind", Column("name", whole=True), "of", size, used, state], rows))
     lines = [f"the {len(shown)} largest of {_kinds(large)}; --json has all"] if len(shown) < len(large) else []
     lines += [f"besides these {small:,} small files (remembered headers and hashes, locks)"] if small else []
     lines += [f"not ours, never touched: {visible(path)}" for path in result.foreign]
