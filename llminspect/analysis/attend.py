@@ -311,4 +311,4 @@ def with_mask(model: Model, mask: Literal["none", "causal"] | None) -> Model:
         raise UsageError("--mask works with --model toy-attention", f"{model.name} was trained with the mask it has")
     if model.engine is not None:
         raise UsageError("--mask changes the model itself, which is compiled", "take --engine numpy")
-    return replace(model, config=replace(model.config, causal=mask == "causal"))  # type: ignore[type-var]
+    return replace(model, config=replace(model.config, causal=mask == "causal"))

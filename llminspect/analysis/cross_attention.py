@@ -68,7 +68,7 @@ def encoder_of(model: Model) -> Model:
     layers: int = whole.encoder_layers  # type: ignore[attr-defined]
     heads: int = getattr(whole, "encoder_heads", sizes.H)
     keys, width = (sizes.K, sizes.E) if heads == sizes.H else (heads, sizes.E * sizes.H // heads)
-    config = replace(whole, sizes=replace(sizes, L=layers, H=heads, K=keys, E=width), causal=False)  # type: ignore[type-var]
+    config = replace(whole, sizes=replace(sizes, L=layers, H=heads, K=keys, E=width), causal=False)
 
     # `encode_source` ends with the final norm.
     stack = [name for name in arrays if name.startswith("encoder.") and not name.startswith("encoder.final.")]

@@ -184,7 +184,7 @@ def info(description: Description | None, tokenizer: Tokenizer | None, name: str
     tensors = [_tensor(description, spec) for spec in description.specs]
     total = sum(tensor.parameters for tensor in tensors)
     capabilities = description.capabilities
-    settings = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    settings = description.config.stated_fields()
     output, head = _output(description), description.architecture.head
     if "tied" in settings:  # What the file says is one thing, what is used another.
         settings["tied"] = output == "embedding"

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from llminspect.core.array import Array, namespace, overwrite
+from llminspect.core.mask import Mask
+from llminspect.core.tap import Tap
 from llminspect.core.threads import in_threads
-
-if TYPE_CHECKING:
-    from llminspect.core.mask import Mask
-    from llminspect.core.tap import Tap
 
 TILE = 128
 """Queries whose scores are computed at once."""

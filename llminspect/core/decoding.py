@@ -11,17 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from llminspect.core.array import Array
+from llminspect.core.cache import Cache
 from llminspect.core.dataclass import dataclass
 from llminspect.core.rules import Extent
 from llminspect.core.sampling import Draws, Sampling, draw, filtered, top_ids
-
-if TYPE_CHECKING:
-    from llminspect.core.cache import Cache
 
 
 class NextLogits(Protocol):

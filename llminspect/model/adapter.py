@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError
+from llminspect.files.adapter import AdapterFiles
 from llminspect.model.adapter_experts import ExpertPair, expert_pairs, is_of_experts, is_target
-from llminspect.model.spec import expanded_shape
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.files.adapter import AdapterFiles
-    from llminspect.model.config import Sizes
-    from llminspect.model.spec import Architecture, TensorSpec
+from llminspect.model.config import Sizes
+from llminspect.model.spec import Architecture, TensorSpec, expanded_shape
 
 WHERE = "adapter_config.json"
 _READ = frozenset(

@@ -8,21 +8,16 @@ parameters of one module are wrapped one around the other: the last of the class
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError
-from llminspect.model.spec import expanded_shape
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.files.adapter import AdapterFiles
-    from llminspect.model.config import Sizes
-    from llminspect.model.spec import TensorSpec
+from llminspect.files.adapter import AdapterFiles
+from llminspect.model.config import Sizes
+from llminspect.model.spec import TensorSpec, expanded_shape
 
 _MODULE = re.compile(
     r"(?P<stem>(?:.*\.)?layers\.(?P<layer>\d{1,6})\.(?:(?:mlp|block_sparse_moe|feed_forward|mixer)\.)?experts)"

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from llminspect.core.array import Array
 from llminspect.core.feedforward import ACTIVATIONS
 from llminspect.core.recurrence import convolved
-from llminspect.model.layer import norm
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.model.layer import Layer
+from llminspect.model.layer import Layer, norm
 
 
 def convolving(layer: Layer, entered_TD: Array, hidden_S: Array | None, left_TD: Array) -> Array:

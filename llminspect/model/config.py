@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, ClassVar, Literal, TypeVar
 
 from llminspect.core.dataclass import dataclass
-from llminspect.core.feedforward import Glu
+from llminspect.core.feedforward import GatedUnit, Glu
+from llminspect.core.rotary import Rotary
+from llminspect.model.settings import ACTIVATIONS, Settings
 from llminspect.model.sizes import Experts as Experts
 from llminspect.model.sizes import Masking as Masking
 from llminspect.model.sizes import Sizes as Sizes
+from llminspect.model.states import State
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llminspect.core.feedforward import GatedUnit
-    from llminspect.core.rotary import Rotary
-    from llminspect.model.settings import Settings
-    from llminspect.model.states import State
+Kind = TypeVar("Kind", bound="OlderConfig")
 
 SWIGLU = Glu("silu")
 
 
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """What a pass asks of a configuration.
 
-    A family's own is a frozen dataclass, its fields what the files say; what they do not say is as here.
+    A family's own adds what else its files say; what they do not say is as here.
     """
 
+    stated: ClassVar[str] = "sizes causal"
+    """The names of the fields that its files say something of, as `stated_fields` gives them."""
     sizes: Sizes
-    causal: bool
+    causal: bool = True
     """Whether a token sees only itself and those before it."""
     norm: Literal["rms", "layer"] = "rms"
     norm_epsilon: float
@@ -39,10 +41,18 @@ class Config:
     """The position of the first token there."""
     padding_id: int | None = None
     """Where positions count from after this id, and only tokens that are not it."""
+    scale: float | None = None
+    """Of the scores; None: 1 / √E."""
     rotary: Rotary | None = None
     """How queries and keys are turned by position."""
     local_rotary: Rotary | None = None
     """That of the layers with a window, where they have another."""
+    unturned: tuple[int, ...] = ()
+    """The layers whose attention knows no positions."""
+    window: int | None = None
+    """How many tokens a token sees, itself included, in the layers that do not let it see all before it."""
+    windowed: tuple[int, ...] = ()
+    """Those layers."""
     buckets: int = 0
     """How many distances the attention tells apart, where it knows only those …"""
     farthest: int = 0
@@ -84,6 +94,35 @@ class Config:
     """… and which layers have one."""
     without_attention: tuple[int, ...] = ()
     """The layers in which no token looks at another."""
+    latent_epsilon: float | None = None
+    """ε of the norms of the shorter vectors that queries, keys and values are made of, where there are such."""
+    per_layer: int = 0
+    """How many numbers each layer reads of the tokens themselves, beside the stream."""
+    value_norms: bool = False
+    """Whether values are normed, without a weight …"""
+    heads_normed: bool = False
+    """… and queries and keys, once they are turned …"""
+    embedding_normed: bool = False
+    """… and what enters the stream."""
+    curves: tuple[tuple[float, ...], ...] = ()
+    """What the learned function of each layer's feed-forward step is made of, where it is a setting of the file."""
+    whole_heads: tuple[int, int] | None = None
+    """Keys and values, and the width of a head, in the layers without a window, where they have others."""
+    layers_after: int = 0
+    """How many layers the file has after the last, which predict further tokens and are not run."""
+    streams: int = 1
+    """How many residual streams run side by side …"""
+    active: int = 0
+    """… and which of them the layers work on."""
+    sparsity: tuple[float, ...] = ()
+    """Which share of its hidden units each layer shuts, where some are shut that open less than most."""
+    borrowing: int = 0
+    """How many of the last layers work with the keys and values of the last one before them with the same window."""
+
+    def stated_fields(self) -> dict[str, Any]:
+        """What its files say, by the names of the fields: those of `stated`, and those that its family alone has."""
+        others = (each.name for each in fields(self) if each.name not in COMMON)
+        return {name: getattr(self, name) for name in dict.fromkeys((*self.stated.split(), *others))}
 
     @property
     def attending(self) -> tuple[int, ...]:
@@ -95,27 +134,6 @@ class Config:
 
     def state_of(self, index: int) -> State | None:
         return self.state if index in self.state_layers else None
-
-    latent_epsilon: float | None = None
-    """ε of the norms of the shorter vectors that queries, keys and values are made of, where there are such."""
-    per_layer: int = 0
-    """How many numbers each layer reads of the tokens themselves, beside the stream."""
-    value_norms: bool = False
-    """Whether values are normed, without a weight …"""
-    heads_normed: bool = False
-    """… and queries and keys, once they are turned …"""
-    embedding_normed: bool = False
-    """… and what enters the stream."""
-    layers_after: int = 0
-    """How many layers the file has after the last, which predict further tokens and are not run."""
-    streams: int = 1
-    """How many residual streams run side by side …"""
-    active: int = 0
-    """… and which of them the layers work on."""
-    sparsity: tuple[float, ...] = ()
-    """Which share of its hidden units each layer shuts, where some are shut that open less than most."""
-    borrowing: int = 0
-    """How many of the last layers work with the keys and values of the last one before them with the same window."""
 
     @property
     def unit(self) -> GatedUnit:
@@ -134,91 +152,12 @@ class Config:
 
     def curve_of(self, index: int) -> tuple[float, ...]:
         """What the learned function of a feed-forward step is made of, where no arrays say it."""
-        return ()
-
-    def scale_of(self, index: int) -> float:
-        """What the scores of a layer are multiplied by."""
-        scale: float = self.sizes.E**-0.5
-        return scale
-
-    def rotary_of(self, index: int) -> Rotary | None:
-        return self.rotary
-
-    def heads_of(self, index: int) -> tuple[int, int]:
-        """How many keys and values a layer has, and how wide the values are: K and U."""
-        return self.sizes.K, self.sizes.value_width
-
-    def keys_of(self, index: int) -> int:
-        """The layer whose keys and values a layer works with: mostly its own."""
-        return index
-
-    def window_of(self, index: int) -> int | None:
-        """How many tokens a token sees in a layer, itself included; None: all before it."""
-        return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecoderConfig(Config):
-    """Of the decoders since Llama."""
-
-    sizes: Sizes
-    norm_epsilon: float
-    scale: float
-    """Of the scores."""
-    rotary: Rotary
-    tied: bool
-    """Whether the embedding serves as the output matrix as well, where the file has none."""
-    local_rotary: Rotary | None = None
-    """That of the layers with a window, where they have another."""
-    unturned: tuple[int, ...] = ()
-    """The layers whose attention knows no positions."""
-    window: int | None = None
-    """How many tokens a token sees, itself included, in the layers that do not let it see all before it."""
-    windowed: tuple[int, ...] = ()
-    """Those layers."""
-    biased: tuple[str, ...] | None = ()
-    """The linear maps of a layer that have a bias; None: those whose bias the file holds."""
-    head_norms: bool | None = False
-    """Whether queries and keys are normed, in a family whose files say so; None: where the file has such norms."""
-    unit: GatedUnit = SWIGLU
-    embedding_scale: float = 1.0
-    score_cap: float | None = None
-    logit_cap: float | None = None
-    experts: Experts | None = None
-    causal: bool = True
-    norm: Literal["rms", "layer"] = "rms"
-    parallel: bool = False
-    weightless_norms: bool = False
-    clip: float | None = None
-    residual_scale: float = 1.0
-    logit_scale: float = 1.0
-    masking: Masking | None = None
-    state: State | None = None
-    state_layers: tuple[int, ...] = ()
-    without_attention: tuple[int, ...] = ()
-    latent_epsilon: float | None = None
-    layers_after: int = 0
-    split: bool = False
-    """Whether the file holds the matrices of keys and values apart, where most files with latents have one of both."""
-    per_layer: int = 0
-    value_norms: bool = False
-    heads_normed: bool = False
-    embedding_normed: bool = False
-    curves: tuple[tuple[float, ...], ...] = ()
-    """What the learned function of each layer's feed-forward step is made of, where it is a setting of the file."""
-    whole_heads: tuple[int, int] | None = None
-    """Keys and values, and the width of a head, in the layers without a window, where they have others."""
-    borrowing: int = 0
-
-    @property
-    def ungated(self) -> str:
-        return self.unit.activation if isinstance(self.unit, Glu) else super().ungated
-
-    def curve_of(self, index: int) -> tuple[float, ...]:
         return self.curves[index] if self.curves else ()
 
     def scale_of(self, index: int) -> float:
-        return self.scale
+        """What the scores of a layer are multiplied by."""
+        scale: float = self.sizes.E**-0.5 if self.scale is None else self.scale
+        return scale
 
     def rotary_of(self, index: int) -> Rotary | None:
         if index in self.unturned:
@@ -226,18 +165,57 @@ class DecoderConfig(Config):
         return self.local_rotary if self.local_rotary is not None and index in self.windowed else self.rotary
 
     def heads_of(self, index: int) -> tuple[int, int]:
+        """How many keys and values a layer has, and how wide the values are: K and U."""
         if self.whole_heads is not None and index not in self.windowed:
             return self.whole_heads
         return self.sizes.K, self.sizes.value_width
 
     def keys_of(self, index: int) -> int:
+        """The layer whose keys and values a layer works with: mostly its own."""
         lenders = range(self.sizes.L - self.borrowing)
         if index in lenders:
             return index
         return max(layer for layer in lenders if (layer in self.windowed) == (index in self.windowed))
 
     def window_of(self, index: int) -> int | None:
+        """How many tokens a token sees in a layer, itself included; None: all before it."""
         return self.window if index in self.windowed else None
+
+
+COMMON = {each.name for each in fields(Config)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OlderConfig(Config):
+    """Of the families before Llama, and of BERT's kin: layer norms, and feed-forward steps without a gate."""
+
+    norm: Literal["rms", "layer"] = "layer"
+    activation: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig(Config):
+    """Of the decoders since Llama."""
+
+    stated = """
+        sizes norm_epsilon scale rotary tied local_rotary unturned window windowed biased head_norms unit
+        embedding_scale score_cap logit_cap experts causal norm parallel weightless_norms clip residual_scale
+        logit_scale masking state state_layers without_attention latent_epsilon layers_after split per_layer value_norms
+        heads_normed embedding_normed curves whole_heads borrowing
+    """
+    scale: float
+    rotary: Rotary
+    biased: tuple[str, ...] | None = ()
+    """The linear maps of a layer that have a bias; None: those whose bias the file holds."""
+    head_norms: bool | None = False
+    """Whether queries and keys are normed, in a family whose files say so; None: where the file has such norms."""
+    unit: GatedUnit = SWIGLU
+    split: bool = False
+    """Whether the file holds the matrices of keys and values apart, where most files with latents have one of both."""
+
+    @property
+    def ungated(self) -> str:
+        return self.unit.activation if isinstance(self.unit, Glu) else super().ungated
 
 
 HUGGINGFACE = {
@@ -277,3 +255,23 @@ def read_sizes(settings: Settings, keys: Mapping[str, str], **known: int) -> Siz
     if "D" in keys and "E" not in found and found["D"] < found["H"]:
         raise settings.wrong(keys["D"], f"at least {found['H']}, as many as heads")
     return Sizes(**{"K": found["H"], "E": found["D"] // (found["H"] or 1), "V": settings.whole("vocab_size"), **found})
+
+
+def read_older(
+    kind: type[Kind],
+    settings: Settings,
+    sizes: Sizes,
+    *,
+    epsilon: str = "layer_norm_eps",
+    activation: str = "hidden_act",
+    **known: Any,
+) -> Kind:
+    """What the families before Llama and BERT's kin write alike, two of it under keys of their own; and what is
+    `known`."""
+    return kind(
+        sizes=sizes,
+        norm_epsilon=settings.number(epsilon),
+        activation=settings.one_of(activation, ACTIVATIONS),
+        tied=settings.flag("tie_word_embeddings"),
+        **known,
+    )

@@ -5,14 +5,15 @@ One that says something else is a model that this is not, and is refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
+
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.core.array import Array
+from llminspect.core.positions import sinusoids
+from llminspect.core.rotary import plain_speeds
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,6 @@ class Copy:
 
 def differs(found: Array, copy: Copy, original: Array, config: Any) -> bool:
     """Whether a tensor is not what it should repeat."""
-    import numpy as np
-
     if copy.of:
         return not np.array_equal(found.reshape(-1), original.reshape(-1))
     return copy.agrees is not None and not copy.agrees(found, config)
@@ -36,15 +35,11 @@ def differs(found: Array, copy: Copy, original: Array, config: Any) -> bool:
 
 def row_numbers(found_T: Array, _: Any) -> bool:
     """0, 1, 2 …: the rows of a table of positions."""
-    import numpy as np
-
     return np.array_equal(found_T.reshape(-1), np.arange(found_T.size))
 
 
 def causal_rule(found_TS: Array, _: Any) -> bool:
     """Ones on and below the diagonal: a token sees itself and those before it."""
-    import numpy as np
-
     tokens = found_TS.shape[-1]
     return found_TS.size == tokens**2 and np.array_equal(found_TS.reshape(tokens, tokens), np.tri(tokens))
 
@@ -56,10 +51,6 @@ def hiding_number(found: Array, _: Any) -> bool:
 
 def speeds(found_P: Array, config: Any) -> bool:
     """How fast each pair of the rotation turns, as plain or as slowed; kept in 16 bits by some files."""
-    import numpy as np
-
-    from llminspect.core.rotary import plain_speeds
-
     rotary = config.rotary
     stated = (plain_speeds(rotary.width, rotary.base), rotary.speeds(1))
     return any(len(each) == found_P.size and np.allclose(found_P, each, rtol=1e-2, atol=1e-6) for each in stated)
@@ -67,10 +58,6 @@ def speeds(found_P: Array, config: Any) -> bool:
 
 def waves(found_TD: Array, config: Any) -> bool:
     """Sines and cosines of each position (Vaswani et al. 2017, section 3.5); of fairseq's the row of padding is 0."""
-    import numpy as np
-
-    from llminspect.core.positions import sinusoids
-
     width = config.sizes.D
     if found_TD.ndim != 2 or found_TD.shape[1] != width or not config.waves:
         return False

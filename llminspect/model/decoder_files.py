@@ -5,21 +5,28 @@ With it a family's file has all that it is written with: the types that are impo
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from llminspect.core.array import Array as Array
+from llminspect.core.feedforward import GatedUnit
 from llminspect.core.feedforward import Glu as Glu
+from llminspect.core.rotary import Rotary
 from llminspect.model import rotary_files
 from llminspect.model.config import GGUF, HUGGINGFACE, read_sizes
 from llminspect.model.config import DecoderConfig as DecoderConfig
 from llminspect.model.config import Experts as Experts
 from llminspect.model.config import Sizes as Sizes
-from llminspect.model.expert_files import expert_specs as expert_specs
-from llminspect.model.expert_files import in_one as in_one
 from llminspect.model.heads import DECODER_HEADS
+from llminspect.model.maps import attention_maps as attention_maps
+from llminspect.model.maps import expert_specs as expert_specs
+from llminspect.model.maps import gated_maps as gated_maps
+from llminspect.model.maps import in_one as in_one
 from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.settings import Settings as Settings
 from llminspect.model.spec import Architecture, for_layers
 from llminspect.model.spec import TensorSpec as TensorSpec
 from llminspect.model.spec import flat as flat
@@ -27,17 +34,9 @@ from llminspect.model.spec import fused_specs as fused_specs
 from llminspect.model.spec import linear_specs as linear_specs
 from llminspect.model.spec import renamed as renamed
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from llminspect.core.array import Array as Array
-    from llminspect.core.feedforward import GatedUnit
-    from llminspect.core.rotary import Rotary
-    from llminspect.model.copies import Copy
-    from llminspect.model.settings import Settings as Settings
-
-    Norm = Literal["rms", "layer"]
-    Biased = tuple[str, ...]
+Norm = Literal["rms", "layer"]
+Reads = tuple[str, ...] | Callable[[Settings], tuple[str, ...]]
+"""Which maps of a layer have a bias, or what reads it."""
 
 QUERY_KEY_VALUE = ("attention.query", "attention.key", "attention.value")
 ATTENTION = (*QUERY_KEY_VALUE, "attention.output")
@@ -61,7 +60,7 @@ def from_huggingface(
     rotary: Rotary | None = None,
     norm: Norm = "rms",
     epsilon: str = "",
-    biased: Biased | Callable[[Settings], Biased] = (),
+    biased: Reads = (),
     **known: Any,
 ) -> DecoderConfig:
     """What every family writes alike, and what is `known`; `sizes`, `unit`, `rotary` and `epsilon`, the key of the
@@ -99,8 +98,8 @@ def chosen_experts(settings: Settings, key: str, experts: int) -> int:
     return chosen
 
 
-def attention_biases(settings: Settings) -> tuple[str, ...]:
-    return ATTENTION if settings.flag("attention_bias") else ()
+def attention_biases(settings: Settings, key: str = "attention_bias") -> tuple[str, ...]:
+    return ATTENTION if settings.flag(key) else ()
 
 
 def feed_forward_biases(settings: Settings) -> tuple[str, ...]:
@@ -221,6 +220,10 @@ OF_HEADS = (
 HEAD_NORMS = linear_specs(*OF_HEADS)
 
 
+IN_GGUF = ("attn_{}", "attn_output")
+"""What GGUF files call the maps of the attention."""
+
+
 def unpermute(weight: Array, config: DecoderConfig, heads: str) -> Array:
     """Some GGUF files hold each head's rows interleaved for the rotation; bring them back to halves."""
     count, rows = getattr(config.sizes, heads), weight.shape[0]
@@ -229,12 +232,7 @@ def unpermute(weight: Array, config: DecoderConfig, heads: str) -> Array:
 
 def attention_specs(config: DecoderConfig, permuted: bool = False) -> list[TensorSpec]:
     """`permuted`: whether GGUF files hold the rows of queries and keys in another order."""
-    maps = (
-        ("attention.query", "HE D", "self_attn.q_proj", "attn_q"),
-        ("attention.key", "KE D", "self_attn.k_proj", "attn_k"),
-        ("attention.value", "KE D", "self_attn.v_proj", "attn_v"),
-        ("attention.output", "D HE", "self_attn.o_proj", "attn_output"),
-    )
+    maps = attention_maps("self_attn.{}_proj", "self_attn.o_proj", IN_GGUF, keys="KE")
     fixes = (*(partial(unpermute, heads=heads) for heads in "HK"), None, None) if permuted else (None,) * 4
     return [
         spec
@@ -244,12 +242,7 @@ def attention_specs(config: DecoderConfig, permuted: bool = False) -> list[Tenso
 
 
 def feed_forward_specs(config: DecoderConfig, letter: str = "F") -> list[TensorSpec]:
-    return linear_specs(
-        ("feedforward.gate", f"{letter} D", "mlp.gate_proj", "ffn_gate"),
-        ("feedforward.up", f"{letter} D", "mlp.up_proj", "ffn_up"),
-        ("feedforward.down", f"D {letter}", "mlp.down_proj", "ffn_down"),
-        bias=config.biased,
-    )
+    return linear_specs(*gated_maps("mlp", letter), bias=config.biased)
 
 
 def if_there(there: bool | None, specs: Iterable[TensorSpec]) -> list[TensorSpec]:
@@ -293,28 +286,25 @@ def family(
     read_huggingface: Callable[[Settings], DecoderConfig],
     tensors: Callable[[Any], Iterable[TensorSpec]] = plain_tensors,
     *,
-    model_type: str | None = None,
     gguf: str | tuple[str, ...] | None = None,
     read_gguf: Callable[[Settings], DecoderConfig] | None = None,
-    ignored: tuple[Copy, ...] = (),
     defaults: Mapping[str, Any] = MappingProxyType({}),
     spellings: tuple[tuple[str, str], ...] = (),
+    **other: Any,
 ) -> Architecture:
-    """A decoder since Llama; `model_type`, `gguf`: where they are not `name`; `spellings`: other ends of names.
+    """A decoder since Llama; `gguf`: where it is not `name`; `spellings`: other ends of names; and what is `other`.
 
     `defaults` are what the reference takes where a `config.json` lacks a key, beside DEFAULTS.
     """
     gguf = (name if read_gguf else ()) if gguf is None else gguf
+    usual = {"model_types": (name.replace("-", "_"),), "prefix": "model.", "heads": DECODER_HEADS}
     return Architecture(
         name=name,
-        model_types=(model_type or name,),
         read_huggingface=read_huggingface,
         tensors=tensors,
         gguf_names=(gguf,) if isinstance(gguf, str) else gguf,
         read_gguf=read_gguf,
-        prefix="model.",
-        ignored=ignored,
-        heads=DECODER_HEADS,
         defaults={**DEFAULTS, **defaults},
         older_spellings=spellings,
+        **{**usual, **other},
     )

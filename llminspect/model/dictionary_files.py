@@ -6,31 +6,20 @@ sparsify 1.3 (`SparseCoder.load_from_disk`); Gemma Scope (Lieberum et al. 2024);
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from llminspect.core.array import Array
 from llminspect.core.dictionary import Dictionary
 from llminspect.errors import ModelError, reader
+from llminspect.files.dictionaries import DictionaryFiles
 from llminspect.files.weights import all_finite
-from llminspect.model.dictionary_settings import (
-    StatedDictionary,
-    check_arrays,
-    check_known,
-    check_sizes,
-    count_of,
-    flag_of,
-    refuse_setting,
-)
+from llminspect.model import dictionary_settings as settings
 from llminspect.model.saelens_files import of_saelens
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llminspect.core.array import Array
-    from llminspect.files.dictionaries import DictionaryFiles
 
 
 @reader("the dictionary")
-def dictionary_of(files: DictionaryFiles) -> StatedDictionary:
+def dictionary_of(files: DictionaryFiles) -> settings.StatedDictionary:
     """Raises ModelError for a dictionary that is not understood, or whose arrays do not belong together."""
     made = {"SAELens": of_saelens, "sparsify": _of_sparsify, "Gemma Scope": _of_gemma_scope}[files.maker](files)
     _check(made.dictionary, files.arrays)
@@ -41,37 +30,37 @@ _SPARSIFY_READ = {"activation", "k", "signed", "transcode", "skip_connection", "
 _SPARSIFY_OF_TRAINING = {"expansion_factor", "normalize_decoder"}
 
 
-def _of_sparsify(files: DictionaryFiles) -> StatedDictionary:
+def _of_sparsify(files: DictionaryFiles) -> settings.StatedDictionary:
     config, arrays = files.config, files.arrays
-    check_known(config, _SPARSIFY_READ | _SPARSIFY_OF_TRAINING)
+    settings.check_known(config, _SPARSIFY_READ | _SPARSIFY_OF_TRAINING)
     rule: Any = config.get("activation", "topk")
     if rule not in ("topk", "groupmax"):
-        refuse_setting("activation", rule, "those that are read: topk, groupmax")
-    if flag_of(config, "signed", False):
-        refuse_setting("signed", True, "activations below 0 are not read")
-    skip, writes = flag_of(config, "skip_connection", False), flag_of(config, "transcode", False)
-    check_arrays(arrays, ["encoder.weight", "encoder.bias", "W_dec", "b_dec", *(["W_skip"] if skip else [])])
+        settings.refuse_setting("activation", rule, "those that are read: topk, groupmax")
+    if settings.flag_of(config, "signed", False):
+        settings.refuse_setting("signed", True, "activations below 0 are not read")
+    skip, writes = settings.flag_of(config, "skip_connection", False), settings.flag_of(config, "transcode", False)
+    settings.check_arrays(arrays, ["encoder.weight", "encoder.bias", "W_dec", "b_dec", *(["W_skip"] if skip else [])])
     latents = len(arrays["W_dec"])
-    check_sizes(config, {"d_in": arrays["encoder.weight"].shape[1]})
+    settings.check_sizes(config, {"d_in": arrays["encoder.weight"].shape[1]})
     if config.get("num_latents"):
-        check_sizes(config, {"num_latents": latents})
-    k = count_of(config, "k")
+        settings.check_sizes(config, {"num_latents": latents})
+    k = settings.count_of(config, "k")
     if rule == "groupmax" and latents % k:
-        refuse_setting("k", k, f"{latents} features are not {k} groups")
+        settings.refuse_setting("k", k, f"{latents} features are not {k} groups")
     made = Dictionary(
         arrays["encoder.weight"].T, arrays["encoder.bias"], arrays["W_dec"], arrays["b_dec"], rule,
         k=k, subtracts=not writes, restores=not writes, skip_OD=arrays.get("W_skip"),
     )  # fmt: skip
     kind = f"{rule}{' transcoder' if writes else ''}{' with a skip connection' if skip else ''}"
-    return StatedDictionary(made, files.maker, kind, files.path.resolve().name, "" if writes else None)
+    return settings.StatedDictionary(made, files.maker, kind, files.path.resolve().name, "" if writes else None)
 
 
 _PARTS = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z"}
 
 
-def _of_gemma_scope(files: DictionaryFiles) -> StatedDictionary:
+def _of_gemma_scope(files: DictionaryFiles) -> settings.StatedDictionary:
     arrays = files.arrays
-    check_arrays(arrays, ["W_enc", "W_dec", "b_enc", "b_dec", "threshold"])
+    settings.check_arrays(arrays, ["W_enc", "W_dec", "b_enc", "b_dec", "threshold"])
     made = Dictionary(
         arrays["W_enc"], arrays["b_enc"], arrays["W_dec"], arrays["b_dec"], "jumprelu", threshold_F=arrays["threshold"]
     )
@@ -84,7 +73,7 @@ def _of_gemma_scope(files: DictionaryFiles) -> StatedDictionary:
         hook, hook_out = f"blocks.{layers[-1]}.ln2.hook_normalized", f"blocks.{layers[-1]}.hook_mlp_out"
     elif layers and part:
         hook = f"blocks.{layers[-1]}.{_PARTS[part[-1]]}"
-    return StatedDictionary(
+    return settings.StatedDictionary(
         made, files.maker, "jumprelu" if hook_out is None else "jumprelu_transcoder", hook, hook_out
     )
 

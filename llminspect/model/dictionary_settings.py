@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
+from llminspect.core.dictionary import Dictionary
 from llminspect.errors import ModelError, as_json
 from llminspect.files.dictionaries import CONFIG
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llminspect.core.array import Array
-    from llminspect.core.dictionary import Dictionary
 
 LARGEST_K = 1 << 20
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from llminspect.core.array import look_up, mapped, namespace
+from llminspect.core.array import Array, look_up, mapped, namespace
 from llminspect.core.mask import blanked
 from llminspect.core.norm import rms_norm
 from llminspect.core.positions import sinusoids
-from llminspect.core.tap import NO_TAP
+from llminspect.core.tap import NO_TAP, Tap
 from llminspect.errors import UserError
+from llminspect.model.config import Config
 from llminspect.model.layer import norm
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Tap
-    from llminspect.model.config import Config
-    from llminspect.model.params import Params
+from llminspect.model.params import Params
 
 
 def embed(

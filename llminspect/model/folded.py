@@ -7,24 +7,19 @@ step's matrix in one product, and its size divides what comes of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from llminspect.core.array import RowsOnDemand, linear
+from llminspect.core.array import Array, ByName, RowsOnDemand, linear
 from llminspect.core.circuits import ROWS_AT_ONCE
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
+from llminspect.model.config import Config
 from llminspect.model.embedding import of_rows, settled
+from llminspect.model.opened import Model
 from llminspect.model.toy import ToyConfig
 from llminspect.model.transformer import output_matrix, readout
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from llminspect.core.array import Array, ByName
-    from llminspect.model.config import Config
-    from llminspect.model.opened import Model
 
 
 @dataclass(frozen=True)

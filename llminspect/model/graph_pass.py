@@ -9,29 +9,24 @@ section 3; Goldowsky-Dill et al. 2023). Heads that share keys and values have th
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from llminspect.core import attention
-from llminspect.core.array import namespace
+from llminspect.core.array import Array, namespace
 from llminspect.core.cache import span
 from llminspect.core.dataclass import dataclass
-from llminspect.core.edges import Wiring, wired
+from llminspect.core.edges import Node, Wiring, wired
 from llminspect.core.tap import NO_TAP
 from llminspect.core.tape import Tape
 from llminspect.errors import UsageError
 from llminspect.model.embedding import embed
 from llminspect.model.layer import Layer, norm
+from llminspect.model.opened import Model
 from llminspect.model.transformer import distance_bias, forward, masks_of, rotations_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.core.edges import Node
-    from llminspect.model.opened import Model
 
 UNDERSTOOD = re.compile(
     r"attention\.(norm|query|key|value|output|(query|key)\.norm(_after)?)\.(weight|bias)"

@@ -7,21 +7,17 @@ llama.cpp reads in `llm_graph_context::build_pooling`: `cls`, tanh and `cls.outp
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.errors import ModelError, as_json
 from llminspect.model.copies import Copy
 from llminspect.model.heads import HeadFiles, Kind, OutputHead, Problem, Reads, no_words
 from llminspect.model.settings import MOST_REPEATED
-from llminspect.model.spec import linear_specs
+from llminspect.model.spec import Architecture, TensorSpec, linear_specs
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-
-    from llminspect.model.spec import Architecture, TensorSpec
-
-    Shapes = Mapping[str, tuple[int, ...]]
+Shapes = Mapping[str, tuple[int, ...]]
 
 PROBLEMS: dict[str, Problem] = {
     "single_label_classification": "single_label_classification",

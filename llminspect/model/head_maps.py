@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.rotary import rotary_angles, rotate
 from llminspect.core.tap import NO_TAP, Capture
+from llminspect.model.config import Config
 from llminspect.model.embedding import embed, settled
 from llminspect.model.folded import FoldedNorm, columns, norm_before, written
 from llminspect.model.layer import Layer
+from llminspect.model.opened import Model
 from llminspect.model.transformer import divisors
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llminspect.core.array import Array
-    from llminspect.model.config import Config
-    from llminspect.model.opened import Model
 
 
 @dataclass(frozen=True)

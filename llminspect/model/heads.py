@@ -8,23 +8,19 @@ text once more, one place later, and what it makes of the end of the text is wha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
-from llminspect.core.array import mapped
+from llminspect.core.array import Array, mapped
 from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import ACTIVATIONS
+from llminspect.core.tap import Tap
 from llminspect.errors import ModelError, UsageError
+from llminspect.model.config import Config
 from llminspect.model.layer import final_norm, norm
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Tap
-    from llminspect.model.config import Config
-    from llminspect.model.params import Params
+from llminspect.model.params import Params
 
 Kind = Literal["sequence classification", "token classification", "question answering", "multiple choice"]
 Problem = Literal["single_label_classification", "multi_label_classification", "regression"]

@@ -8,17 +8,15 @@ dictionary says so.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 from llminspect.model.folded import columns, norm_before, written
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 Form = Literal["stream", "heads", "normalized"]
 """What is read: the array as it is, heads side by side, or the stream divided by its size."""

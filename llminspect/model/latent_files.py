@@ -6,19 +6,15 @@ and the values of all heads, and as one rotary key that all heads share.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from llminspect.core.rotary import Yarn, yarn_gain
+from llminspect.core.rotary import Rotary, Yarn, yarn_gain
 from llminspect.errors import ModelError
 from llminspect.model import decoder_files as files
 from llminspect.model import rotary_files
 from llminspect.model.config import GGUF, HUGGINGFACE, read_sizes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.core.rotary import Rotary
 
 EPSILON = 1e-6
 """Of the norms of the short vectors: the reference takes no setting for it."""

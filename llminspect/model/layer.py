@@ -8,12 +8,14 @@ section 2.2; the families' own files name the sources of what they add.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.core import attention, feedforward
 from llminspect.core.activations import sigmoid
-from llminspect.core.array import mapped, mapped_each, namespace
+from llminspect.core.array import Array, ByName, mapped, mapped_each, namespace
+from llminspect.core.cache import Source, StateCache
 from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import mixture
 from llminspect.core.mask import hide
@@ -21,14 +23,8 @@ from llminspect.core.norm import layer_norm, rms_norm
 from llminspect.core.positions import distance_rows, distance_scores
 from llminspect.core.recurrence import shifted
 from llminspect.core.rotary import rotate
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llminspect.core.array import Array, ByName
-    from llminspect.core.cache import Source, StateCache
-    from llminspect.core.tap import Tap
-    from llminspect.model.config import Config
+from llminspect.core.tap import Tap
+from llminspect.model.config import Config
 
 
 def norm(arrays: ByName, name: str, x: Array, config: Config) -> Array:

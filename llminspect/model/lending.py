@@ -6,17 +6,13 @@ Gemma Team 2025, "Gemma 3n": key/value cache sharing, per-layer embeddings.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from llminspect.core.array import look_up, mapped, namespace
+from llminspect.core.array import Array, look_up, mapped, namespace
 from llminspect.core.cache import LayerCache
+from llminspect.core.tap import Tap
+from llminspect.model.config import Config
 from llminspect.model.layer import norm
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Tap
-    from llminspect.model.config import Config
-    from llminspect.model.params import Params
+from llminspect.model.params import Params
 
 
 def borrowed(lent: LayerCache, tokens: int, tap: Tap, name: str) -> LayerCache:

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from llminspect.model.config import DecoderConfig
 from llminspect.model.copies import Copy
 from llminspect.model.decoder_files import AROUND
+from llminspect.model.settings import Settings
 from llminspect.model.spec import TensorSpec, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.model.config import DecoderConfig
-    from llminspect.model.settings import Settings
 
 
 def lending(found: DecoderConfig, settings: Settings, key: str) -> DecoderConfig:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.core.routing import Groups
-from llminspect.model.config import Experts
+from llminspect.model.config import DecoderConfig, Experts
 from llminspect.model.decoder_files import chosen_experts, feed_forward_specs, sizes_from_gguf
 from llminspect.model.decoder_files import from_gguf as decoder_from_gguf
-from llminspect.model.expert_files import expert_specs
-from llminspect.model.expert_files import first_half as first_half
-from llminspect.model.expert_files import second_half as second_half
+from llminspect.model.maps import expert_specs, gated_maps
+from llminspect.model.maps import first_half as first_half
+from llminspect.model.maps import second_half as second_half
+from llminspect.model.settings import Settings
 from llminspect.model.spec import TensorSpec, linear_specs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from llminspect.model.config import DecoderConfig
-    from llminspect.model.settings import Settings
 
 
 def grouped_router(settings: Settings, experts: int, **known: Any) -> Experts:
@@ -55,11 +51,7 @@ def shared_specs(config: DecoderConfig, expert: str, share: str | None = None) -
     width = config.experts.shared_width if config.experts else None
     if width is None:
         return []
-    specs = linear_specs(
-        ("feedforward.shared.gate", f"{width} D", f"{expert}.gate_proj", "ffn_gate_shexp"),
-        ("feedforward.shared.up", f"{width} D", f"{expert}.up_proj", "ffn_up_shexp"),
-        ("feedforward.shared.down", f"D {width}", f"{expert}.down_proj", "ffn_down_shexp"),
-    )
+    specs = linear_specs(*gated_maps(expert, str(width), part="feedforward.shared", gguf="_shexp"))
     if share is None:
         return specs
     # GGUF files keep its one row as a vector.
@@ -105,18 +97,14 @@ def plain_layers(settings: Settings, layers: int) -> tuple[int, ...]:
 
 def first_plain(settings: Settings, layers: int) -> int:
     """How many layers have one network, before those with a mixture."""
-    first = settings.get("first_k_dense_replace", 0)
-    if type(first) is not int or not 0 <= first <= layers:
-        raise settings.wrong("first_k_dense_replace", f"how many layers have one network, 0 to {layers}")
-    return first
+    known = f"how many layers have one network, 0 to {layers}"
+    return settings.between("first_k_dense_replace", 0, layers, known, 0)
 
 
 def layers_after(settings: Settings) -> int:
     """How many layers a `config.json` has after the last, which predict further tokens."""
-    more = settings.get("num_nextn_predict_layers", settings.get("num_mtp_layers", 0))
-    if type(more) is not int or not 0 <= more <= MOST_AFTER:
-        raise settings.wrong("num_nextn_predict_layers", f"how many layers predict further tokens, 0 to {MOST_AFTER}")
-    return more
+    older = settings.get("num_mtp_layers", 0)
+    return settings.between("num_nextn_predict_layers", 0, MOST_AFTER, FURTHER, older)
 
 
 def grouped_specs(config: DecoderConfig, chosen_by: bool = True) -> list[TensorSpec]:
@@ -135,9 +123,7 @@ def specs_beside(units: str, folded: bool) -> list[TensorSpec]:
     return [
         *linear_specs(
             ("feedforward.shared.norm", "D", "pre_feedforward_layernorm", "ffn_norm"),
-            ("feedforward.shared.gate", f"{units} D", "mlp.gate_proj", "ffn_gate"),
-            ("feedforward.shared.up", f"{units} D", "mlp.up_proj", "ffn_up"),
-            ("feedforward.shared.down", f"D {units}", "mlp.down_proj", "ffn_down"),
+            *gated_maps("mlp", units, part="feedforward.shared"),
             ("feedforward.shared.norm_after", "D", "post_feedforward_layernorm_1", "post_ffw_norm_1"),
             ("feedforward.routed.norm", "D", "pre_feedforward_layernorm_2", "pre_ffw_norm_2"),
             ("feedforward.routed.norm_after", "D", "post_feedforward_layernorm_2", "post_ffw_norm_2"),
@@ -196,14 +182,13 @@ def grouped_in_gguf(settings: Settings) -> dict[str, Any]:
 
 def without_last(config: DecoderConfig, settings: Settings) -> DecoderConfig:
     """Without the layers that predict further tokens, which a GGUF file counts among the others."""
-    more = settings.get("nextn_predict_layers", 0)
-    if type(more) is not int or not 0 <= more < min(config.sizes.L, MOST_AFTER + 1):
-        raise settings.wrong("nextn_predict_layers", f"how many layers predict further tokens, 0 to {MOST_AFTER}")
+    more = settings.between("nextn_predict_layers", 0, min(config.sizes.L - 1, MOST_AFTER), FURTHER, 0)
     left = config.sizes.L - more
     windowed = tuple(index for index in config.windowed if index < left)
     return replace(config, sizes=replace(config.sizes, L=left), layers_after=more, windowed=windowed)
 
 
 MOST_AFTER = 8
+FURTHER = f"how many layers predict further tokens, 0 to {MOST_AFTER}"
 GATING = {"softmax": 1, "sigmoid": 2}
 """What GGUF files call the kinds of router."""

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import Glu
 from llminspect.errors import UsageError
+from llminspect.model.config import Config
 from llminspect.model.folded import FoldedNorm, columns, norm_before, norm_called, written
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llminspect.core.array import Array
-    from llminspect.model.config import Config
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 
 @dataclass(frozen=True)

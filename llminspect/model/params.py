@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import UserDict, defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from llminspect.core.array import Array
+from llminspect.core.cache import Cache
+from llminspect.core.tap import Tap
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Mapping, Sequence
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    from llminspect.core.array import Array
-    from llminspect.core.cache import Cache
-    from llminspect.core.tap import Tap
-
-    LayerStep = Callable[[int, Mapping[str, Array], Array, Cache | None, Tap], tuple[Array, Any]]
-    TokenStep = Callable[[Array, Sequence[Array], Cache], tuple[Array, Sequence[Any]] | None]
+LayerStep = Callable[[int, Mapping[str, Array], Array, Cache | None, Tap], tuple[Array, Any]]
+TokenStep = Callable[[Array, Sequence[Array], Cache], tuple[Array, Sequence[Any]] | None]
 
 
 READERS = 2

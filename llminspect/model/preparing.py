@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from llminspect.files.prepared_file import Planned
 from llminspect.model import reading
+from llminspect.model.opened import Description
 from llminspect.model.params import Params
-from llminspect.model.spec import expanded_shape
+from llminspect.model.spec import TensorSpec, expanded_shape
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from llminspect.model.opened import Description
-    from llminspect.model.spec import TensorSpec
-
-    Progress = Callable[[str, int, int | None], None]
+Progress = Callable[[str, int, int | None], None]
 
 READING = 2
 """Goes up when other numbers are read from the same file than before: what was prepared until then is made anew."""

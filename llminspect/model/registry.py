@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.errors import ModelError
+from llminspect.files.weights import Format
 from llminspect.model import families
+from llminspect.model.config import Config
+from llminspect.model.copies import Copy
 from llminspect.model.spec import Architecture, TensorSpec, expanded_shape
 from llminspect.model.text_part import TEXTS, text_kind, with_pictures
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from llminspect.files.weights import Format
-    from llminspect.model.config import Config
-    from llminspect.model.copies import Copy
 
 MODULES = [found.name for found in pkgutil.iter_modules(families.__path__)]
 

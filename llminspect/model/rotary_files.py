@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from llminspect.core.rotary import (
-    Dynamic,
-    Linear,
-    Llama3,
-    LongRope,
-    Proportional,
-    Rotary,
-    Yarn,
-    long_rope_gain,
-    yarn_gain,
-)
+from llminspect.core import rotary as rotations
 from llminspect.errors import ModelError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.core.rotary import Scaling
-    from llminspect.model.settings import Settings
+from llminspect.model.settings import Settings
 
 
-def from_huggingface(settings: Settings, head_width: int, context: int) -> Rotary:
+def from_huggingface(settings: Settings, head_width: int, context: int) -> rotations.Rotary:
     """From `rope_parameters`, or from `rope_theta` and `rope_scaling` as most published models have it."""
     stated = settings.get("rope_parameters", settings.defaults.get("rope_parameters"))
     if not settings.get("rope_scaling") and stated is not None:
         return from_parameters(settings.under("rope_parameters"), settings, head_width, context)
     base, width = settings.number("rope_theta"), _turned(settings, settings, head_width)
-    plain = Rotary(width, base)
+    plain = rotations.Rotary(width, base)
     return replace(plain, scaling=older_scaling(settings, plain, context))
 
 
@@ -55,7 +41,7 @@ def _turned(settings: Settings, outer: Settings, head_width: int) -> int:
 
 def two_rotations(
     settings: Settings, head_width: int, context: int, local_key: str = "rope_theta", whole_width: int | None = None
-) -> tuple[Rotary, Rotary]:
+) -> tuple[rotations.Rotary, rotations.Rotary]:
     """From `rope_parameters` that has one object for the layers with a window, and one for those without, whose heads
     may have a width of their own."""
     both = settings.under("rope_parameters")
@@ -70,7 +56,7 @@ def two_rotations(
     return local, everywhere
 
 
-def older_scaling(settings: Settings, plain: Rotary, context: int) -> Scaling | None:
+def older_scaling(settings: Settings, plain: rotations.Rotary, context: int) -> rotations.Scaling | None:
     """From `rope_scaling`, whose kind is called `type` or `rope_type`."""
     if not settings.get("rope_scaling"):
         return None
@@ -83,18 +69,18 @@ def older_scaling(settings: Settings, plain: Rotary, context: int) -> Scaling | 
 
 def from_parameters(
     inner: Settings, outer: Settings, head_width: int, context: int, base_key: str = "rope_theta"
-) -> Rotary:
+) -> rotations.Rotary:
     """From one `rope_parameters` object; what it lacks, the configuration around it says."""
     whole = inner.get("rope_type") == "proportional"
     width = head_width if whole else _turned(inner, outer, head_width)
     base = inner.number("rope_theta", outer.number(base_key))
-    plain = Rotary(width, base)
+    plain = rotations.Rotary(width, base)
     scaling = _scaling(inner, outer, plain, context)
     inner.done()
     return replace(plain, scaling=scaling)
 
 
-def _scaling(inner: Settings, outer: Settings, plain: Rotary, context: int) -> Scaling | None:
+def _scaling(inner: Settings, outer: Settings, plain: rotations.Rotary, context: int) -> rotations.Scaling | None:
     kind = "type" if inner.get("rope_type") is None and inner.get("type") is not None else "rope_type"
     make = inner.one_of(kind, SCALINGS)
     if kind == "rope_type":
@@ -102,32 +88,32 @@ def _scaling(inner: Settings, outer: Settings, plain: Rotary, context: int) -> S
     return make(inner, outer, plain, context)
 
 
-def _proportional(inner: Settings, *_: Any) -> Scaling:
-    return Proportional(inner.number("partial_rotary_factor", 1.0), inner.number("factor", 1.0))
+def _proportional(inner: Settings, *_: Any) -> rotations.Scaling:
+    return rotations.Proportional(inner.number("partial_rotary_factor", 1.0), inner.number("factor", 1.0))
 
 
-def _dynamic(inner: Settings, _: Settings, __: Rotary, context: int) -> Scaling:
+def _dynamic(inner: Settings, _: Settings, __: rotations.Rotary, context: int) -> rotations.Scaling:
     inner.only("original_max_position_embeddings", context)
-    return Dynamic(inner.number("factor"), context)
+    return rotations.Dynamic(inner.number("factor"), context)
 
 
-def _llama3(inner: Settings, *_: Any) -> Scaling:
+def _llama3(inner: Settings, *_: Any) -> rotations.Scaling:
     low, high = inner.number("low_freq_factor"), inner.number("high_freq_factor")
     if not low < high:
         raise inner.wrong("high_freq_factor", f"more than low_freq_factor, {low:g}")
-    return Llama3(inner.number("factor"), low, high, inner.whole("original_max_position_embeddings"))
+    return rotations.Llama3(inner.number("factor"), low, high, inner.whole("original_max_position_embeddings"))
 
 
-def _yarn(inner: Settings, outer: Settings, plain: Rotary, context: int) -> Scaling:
+def _yarn(inner: Settings, outer: Settings, plain: rotations.Rotary, context: int) -> rotations.Scaling:
     if plain.base == 1:
         raise (inner if "rope_theta" in inner.values else outer).wrong("rope_theta", "more than 1")
     original = inner.whole("original_max_position_embeddings", context)
     factor = inner.number("factor", context / original)
-    gain = yarn_gain(factor)
+    gain = rotations.yarn_gain(factor)
     weight, weight_of_all = (inner.number(key) if inner.get(key) else None for key in ("mscale", "mscale_all_dim"))
     if weight and weight_of_all:
-        gain = yarn_gain(factor, weight) / yarn_gain(factor, weight_of_all)
-    return Yarn(
+        gain = rotations.yarn_gain(factor, weight) / rotations.yarn_gain(factor, weight_of_all)
+    return rotations.Yarn(
         factor,
         original,
         inner.number("attention_factor", gain),
@@ -137,18 +123,20 @@ def _yarn(inner: Settings, outer: Settings, plain: Rotary, context: int) -> Scal
     )
 
 
-def _long(inner: Settings, outer: Settings, plain: Rotary, context: int) -> Scaling:
+def _long(inner: Settings, outer: Settings, plain: rotations.Rotary, context: int) -> rotations.Scaling:
     # The length in training stands inside, or beside, the settings of the rotation.
     original = inner.get("original_max_position_embeddings") or outer.whole("original_max_position_embeddings")
     outer.only("original_max_position_embeddings", original)
     stretch = inner.number("factor", context / original)
     short, long = (inner.numbers(key, plain.width // 2) for key in ("short_factor", "long_factor"))
-    return LongRope(short, long, original, inner.number("attention_factor", long_rope_gain(stretch, original)))
+    return rotations.LongRope(
+        short, long, original, inner.number("attention_factor", rotations.long_rope_gain(stretch, original))
+    )
 
 
-SCALINGS: dict[str, Callable[[Settings, Settings, Rotary, int], Scaling | None]] = {
+SCALINGS: dict[str, Callable[[Settings, Settings, rotations.Rotary, int], rotations.Scaling | None]] = {
     "default": lambda *_: None,
-    "linear": lambda inner, *_: Linear(inner.number("factor")),
+    "linear": lambda inner, *_: rotations.Linear(inner.number("factor")),
     "proportional": _proportional,
     "dynamic": _dynamic,
     "llama3": _llama3,
@@ -158,7 +146,7 @@ SCALINGS: dict[str, Callable[[Settings, Settings, Rotary, int], Scaling | None]]
 }
 
 
-def from_gguf(settings: Settings, head_width: int, context: int) -> Rotary:
+def from_gguf(settings: Settings, head_width: int, context: int) -> rotations.Rotary:
     """From the `rope.*` keys of a GGUF file. Llama-3 and Phi-3 scalings are tensors there (`rotary.divisors`)."""
     width = settings.whole("rope.dimension_count", head_width)
     if width > head_width:
@@ -167,14 +155,14 @@ def from_gguf(settings: Settings, head_width: int, context: int) -> Rotary:
     kind = settings.one_of("rope.scaling.type", {"none": "none", "linear": "linear", "yarn": "yarn"}, "none")
     settings.get("rope.scaling.finetuned")  # Whether the model was trained with it.
     if kind == "none":
-        return Rotary(width, base)
+        return rotations.Rotary(width, base)
     factor = settings.number("rope.scaling.factor")
     if kind == "linear":
-        return Rotary(width, base, Linear(factor))
+        return rotations.Rotary(width, base, rotations.Linear(factor))
     if base == 1:
         raise settings.wrong("rope.freq_base", "more than 1")
     original = settings.whole("rope.scaling.original_context_length", context)
     fast, slow = (
         settings.number(f"rope.scaling.yarn_beta_{end}", usual) for end, usual in (("fast", 32.0), ("slow", 1.0))
     )
-    return Rotary(width, base, Yarn(factor, original, yarn_gain(factor), fast, slow))
+    return rotations.Rotary(width, base, rotations.Yarn(factor, original, rotations.yarn_gain(factor), fast, slow))

@@ -6,23 +6,19 @@ Peng et al. 2025, "RWKV-7 'Goose' with Expressive Dynamic State Evolution" (arXi
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
 from llminspect.core.activations import sigmoid
-from llminspect.core.array import mapped
+from llminspect.core.array import Array, ByName, mapped
 from llminspect.core.cache import StateCache
 from llminspect.core.dataclass import dataclass
 from llminspect.core.norm import layer_norm
 from llminspect.core.recurrence import Recurrence, shifted
 from llminspect.model.selective_states import scanned
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.core.array import Array, ByName
-    from llminspect.model.states import Reading
+from llminspect.model.states import Reading
 
 SLOWEST = math.exp(-0.5)
 """A number of the state keeps at least e to the power of −this."""

@@ -5,28 +5,15 @@ SAELens 6.54: `SAE.load_from_disk`, `handle_pre_6_0_config`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from llminspect.core.dictionary import Dictionary, Rule, Scaling
 from llminspect.errors import ModelError, as_json
-from llminspect.model.dictionary_settings import (
-    StatedDictionary,
-    check_arrays,
-    check_known,
-    check_sizes,
-    count_of,
-    either_name,
-    flag_of,
-    refuse_setting,
-    text_of,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llminspect.files.dictionaries import DictionaryFiles
+from llminspect.files.dictionaries import DictionaryFiles
+from llminspect.model import dictionary_settings as settings
 
 _READ = frozenset(
     """
@@ -69,37 +56,37 @@ _SCALINGS: dict[Any, Scaling] = {"none": "none", "constant_norm_rescale": "lengt
 _MODEL_SETTINGS = {"center_writing_weights", "dtype", "n_devices", "device_map", "torch_dtype", "trust_remote_code"}
 
 
-def of_saelens(files: DictionaryFiles) -> StatedDictionary:
+def of_saelens(files: DictionaryFiles) -> settings.StatedDictionary:
     """Raises ModelError for settings that are not understood, and arrays that are not those of its architecture."""
     arrays = dict(files.arrays)
     stated, kind = _of_architecture(_stated(files.config))
     scaling, writes, rule = _scaling(stated), "transcoder" in kind, _RULES[kind]
-    subtracts = flag_of(stated, "apply_b_dec_to_input", not writes)
+    subtracts = settings.flag_of(stated, "apply_b_dec_to_input", not writes)
     if subtracts and writes:
-        refuse_setting("apply_b_dec_to_input", True, "of a transcoder")
+        settings.refuse_setting("apply_b_dec_to_input", True, "of a transcoder")
     factor = arrays.pop("scaling_factor", None)
     if (factor is not None and not np.allclose(factor, 1)) or "finetuning_scaling_factor" in arrays:
         raise ModelError("the dictionary has a finetuning_scaling_factor, which is not read", "fold it into W_dec")
     wanted = ["W_enc", "W_dec", "b_dec", *(["b_mag", "b_gate", "r_mag"] if rule == "gated" else ["b_enc"])]
     wanted += ["threshold"] if rule == "jumprelu" else []
     wanted += ["W_skip"] if "skip" in kind else []
-    check_arrays(arrays, wanted)
-    check_sizes(stated, {"d_in": arrays["W_enc"].shape[0], "d_sae": len(arrays["W_dec"])})
-    check_sizes(stated, {"d_out": arrays["W_dec"].shape[1]})
-    by_length = flag_of(stated, "rescale_acts_by_decoder_norm", False)
+    settings.check_arrays(arrays, wanted)
+    settings.check_sizes(stated, {"d_in": arrays["W_enc"].shape[0], "d_sae": len(arrays["W_dec"])})
+    settings.check_sizes(stated, {"d_out": arrays["W_dec"].shape[1]})
+    by_length = settings.flag_of(stated, "rescale_acts_by_decoder_norm", False)
     if by_length and rule != "topk":
-        refuse_setting("rescale_acts_by_decoder_norm", True)
+        settings.refuse_setting("rescale_acts_by_decoder_norm", True)
     made = Dictionary(
         arrays["W_enc"], arrays["b_mag" if rule == "gated" else "b_enc"], arrays["W_dec"], arrays["b_dec"], rule,
-        k=count_of(stated, "k") if rule == "topk" else 0,
+        k=settings.count_of(stated, "k") if rule == "topk" else 0,
         threshold_F=arrays.get("threshold"), gate_F=arrays.get("b_gate"), stretch_F=arrays.get("r_mag"),
         subtracts=subtracts, scaling=scaling, restores=not writes, by_length=by_length, skip_OD=arrays.get("W_skip"),
     )  # fmt: skip
-    hook = either_name(stated, "hook_name", "hook_point", None)
+    hook = settings.either_name(stated, "hook_name", "hook_point", None)
     _check_shape(stated, hook)
-    return StatedDictionary(
-        made, files.maker, kind, hook, text_of(stated, "hook_name_out") if writes else None,
-        _centred(stated.get("model_from_pretrained_kwargs")), text_of(stated, "model_name"),
+    return settings.StatedDictionary(
+        made, files.maker, kind, hook, settings.text_of(stated, "hook_name_out") if writes else None,
+        _centred(stated.get("model_from_pretrained_kwargs")), settings.text_of(stated, "model_name"),
     )  # fmt: skip
 
 
@@ -107,32 +94,34 @@ def _stated(config: Mapping[str, Any]) -> dict[str, Any]:
     """All settings: those of the metadata, where version 6 has what is of the model, beside the others."""
     metadata = config.get("metadata") or {}
     if not isinstance(metadata, dict):
-        refuse_setting("metadata", metadata)
-    check_known(config, _READ | _OF_TRAINING)
-    check_known(metadata, _READ | _OF_TRAINING, "metadata.")
+        settings.refuse_setting("metadata", metadata)
+    settings.check_known(config, _READ | _OF_TRAINING)
+    settings.check_known(metadata, _READ | _OF_TRAINING, "metadata.")
     for name in config.keys() & metadata.keys():
         if config[name] != metadata[name]:
-            refuse_setting(name, config[name], f"metadata says {as_json(metadata[name])}")
+            settings.refuse_setting(name, config[name], f"metadata says {as_json(metadata[name])}")
     stated = {**config, **metadata}
     for name in ("hook_head_index", "hook_point_head_index", "hook_head_index_out"):
         if stated.get(name) is not None:
-            refuse_setting(name, stated[name], "a dictionary of one head is not read")
+            settings.refuse_setting(name, stated[name], "a dictionary of one head is not read")
     if stated.get("seqpos_slice") not in (None, [None], [None, None], [None, None, None]):
-        refuse_setting("seqpos_slice", stated["seqpos_slice"], "a dictionary of some positions only is not read")
+        settings.refuse_setting(
+            "seqpos_slice", stated["seqpos_slice"], "a dictionary of some positions only is not read"
+        )
     return stated
 
 
 def _of_architecture(stated: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The settings as version 6 has them, and the architecture; before that TopK was an activation."""
-    activation = either_name(stated, "activation_fn", "activation_fn_str", "relu")
+    activation = settings.either_name(stated, "activation_fn", "activation_fn_str", "relu")
     given, kind = stated.get("activation_fn_kwargs") or {}, stated.get("architecture", "standard")
     if activation == "topk" and kind in ("standard", "topk"):
-        check_known(given, {"k"}, "activation_fn_kwargs.")
+        settings.check_known(given, {"k"}, "activation_fn_kwargs.")
         kind, stated = "topk", {**stated, "k": given.get("k", stated.get("k"))}
     elif activation != "relu" or given:
-        refuse_setting("activation_fn", activation if activation != "relu" else given)
+        settings.refuse_setting("activation_fn", activation if activation != "relu" else given)
     if not isinstance(kind, str) or kind not in _RULES:
-        refuse_setting("architecture", kind, f"those that are read: {', '.join(_RULES)}")
+        settings.refuse_setting("architecture", kind, f"those that are read: {', '.join(_RULES)}")
     return stated, kind
 
 
@@ -140,7 +129,7 @@ def _check_shape(stated: Mapping[str, Any], hook: str | None) -> None:
     """Heads are put side by side where it reads them, and nowhere else."""
     given = stated.get("reshape_activations", "none")
     if given != "none" and not (given == "hook_z" and hook and hook.endswith("hook_z")):
-        refuse_setting("reshape_activations", given, f"it reads at {as_json(hook)}")
+        settings.refuse_setting("reshape_activations", given, f"it reads at {as_json(hook)}")
 
 
 def _scaling(stated: Mapping[str, Any]) -> Scaling:
@@ -148,9 +137,11 @@ def _scaling(stated: Mapping[str, Any]) -> Scaling:
     if given in (None, False):
         return "none"
     if given in (True, "expected_average_only_in"):
-        refuse_setting("normalize_activations", given, "its factor is not in the files: fold it in with SAELens")
+        settings.refuse_setting(
+            "normalize_activations", given, "its factor is not in the files: fold it in with SAELens"
+        )
     if not isinstance(given, str) or given not in _SCALINGS:
-        refuse_setting("normalize_activations", given, f"those that are read: {', '.join(_SCALINGS)}")
+        settings.refuse_setting("normalize_activations", given, f"those that are read: {', '.join(_SCALINGS)}")
     return _SCALINGS[given]
 
 
@@ -158,6 +149,6 @@ def _centred(given: Any) -> bool:
     """Whether the model's writing weights were centred, which takes the mean from every vector of the stream."""
     given = given or {}
     if not isinstance(given, dict):
-        refuse_setting("model_from_pretrained_kwargs", given)
-    check_known(given, _MODEL_SETTINGS, "model_from_pretrained_kwargs.")
-    return flag_of(given, "center_writing_weights", False)
+        settings.refuse_setting("model_from_pretrained_kwargs", given)
+    settings.check_known(given, _MODEL_SETTINGS, "model_from_pretrained_kwargs.")
+    return settings.flag_of(given, "center_writing_weights", False)

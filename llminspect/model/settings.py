@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from llminspect.errors import ModelError, as_json
 from llminspect.model.known_settings import HARMLESS, LISTS, MAY_BE_OFF, RANGES, WHOLE, says_nothing
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    Value = TypeVar("Value")
+Value = TypeVar("Value")
 
 ACTIVATIONS = {
     "silu": "silu",
@@ -106,6 +104,13 @@ class Settings:
             raise self.wrong(key, "a whole number above 0")
         if value > (most := MOST_REPEATED if key.endswith(_REPEATED) else _LARGEST):
             raise self.wrong(key, f"at most {most:,}")
+        return value
+
+    def between(self, key: str, least: int, most: float, known: str, default: int | None = None) -> int:
+        """A whole number of a range; `known` says in words what would do."""
+        value = self.get(key, default)
+        if type(value) is not int or not least <= value <= most:
+            raise self.wrong(key, known)
         return value
 
     def number(self, key: str, default: float | None = None) -> float:

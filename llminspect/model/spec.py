@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from llminspect.core.array import Array
+from llminspect.core.cache import Cache, Pass
 from llminspect.core.dataclass import dataclass
+from llminspect.core.tap import Tap
 from llminspect.errors import ModelError
+from llminspect.files.weights import Format, WeightFile
+from llminspect.model.config import Config, Sizes
+from llminspect.model.heads import HeadFiles, OutputHead
+from llminspect.model.params import Params
+from llminspect.model.settings import Settings
 from llminspect.model.settings import gguf as gguf_settings
 from llminspect.model.settings import huggingface as huggingface_settings
 from llminspect.model.transformer import forward, readout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable, Mapping
-
-    from llminspect.core.array import Array
-    from llminspect.core.cache import Cache, Pass
-    from llminspect.core.tap import Tap
-    from llminspect.files.weights import Format, WeightFile
-    from llminspect.model.config import Config, Sizes
     from llminspect.model.copies import Copy
-    from llminspect.model.heads import HeadFiles, OutputHead
-    from llminspect.model.params import Params
-    from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.errors import ModelError
+from llminspect.model.config import Config, DecoderConfig
 from llminspect.model.selective_states import Mamba, Mamba2
+from llminspect.model.settings import Settings
 from llminspect.model.spec import TensorSpec, flat, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.model.config import Config, DecoderConfig
-    from llminspect.model.settings import Settings
-    from llminspect.model.states import State
+from llminspect.model.states import State
 
 
 def with_state(
@@ -46,6 +44,12 @@ def kernel_specs(
 
 def without_middle(kernel: Array, config: Config) -> Array:
     return kernel.reshape(len(kernel), -1)
+
+
+def biases(settings: Settings, maps: str, convolution: str) -> tuple[str, ...]:
+    """The maps into and out of a state, and its convolution, as two flags say; the second is on where it is missing."""
+    both = ("state.input", "state.output") if settings.flag(maps) else ()
+    return (*both, "state.convolution") if settings.flag(convolution, True) else both
 
 
 def groups(settings: Settings, key: str, heads: int) -> int:

@@ -6,22 +6,18 @@ steps: what `core/recurrence.py` works with.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import field, replace
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
-from llminspect.core.array import mapped
+from llminspect.core.array import Array, ByName, mapped
 from llminspect.core.cache import StateCache
 from llminspect.core.dataclass import dataclass
 from llminspect.core.recurrence import convolution_weights, convolve
+from llminspect.core.tap import Tap
 from llminspect.core.threads import by_rows
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.core.array import Array, ByName
-    from llminspect.core.tap import Tap
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,16 @@ Baykal et al. 2023, "Alternating Updates for Efficient Transformers" (AltUp), al
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from llminspect.core.array import linear, mapped, namespace
+from llminspect.core.array import Array, linear, mapped, namespace
+from llminspect.core.cache import Cache
 from llminspect.core.feedforward import ACTIVATIONS
+from llminspect.core.tap import Tap
+from llminspect.model.config import Config
 from llminspect.model.layer import norm
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.core.cache import Cache
-    from llminspect.core.tap import Tap
-    from llminspect.model.config import Config
-    from llminspect.model.params import LayerStep, Params
+from llminspect.model.params import LayerStep, Params
 
 LEAST = 1e-5
 """What keeps the mean square of a stream from being nought where it is divided by."""

@@ -5,17 +5,14 @@ Liu et al. 2023, "Visual Instruction Tuning", section 4.1: vectors of a picture 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.errors import ModelError
 from llminspect.model.copies import Copy
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llminspect.model.settings import Settings
-    from llminspect.model.spec import Architecture
+from llminspect.model.settings import Settings
+from llminspect.model.spec import Architecture
 
 _OF_THEIR_OWN = "gemma3 gemma3n gemma4 glm4v qwen2_5_vl qwen2_vl qwen3_5 qwen3_5_moe qwen3_vl qwen3_vl_moe"
 _BY_TEXT = {

@@ -13,17 +13,19 @@ article (2), so it finds `sat` first and `A` second, and takes along what they o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from llminspect.core import attention
-from llminspect.core.array import look_up, namespace, overwrite
+from llminspect.core.array import Array, look_up, namespace, overwrite
 from llminspect.core.cache import Cache, Pass, extend, span
 from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import plain
 from llminspect.core.mask import causal_mask, hide
+from llminspect.core.tap import Tap
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError
 from llminspect.model import toy_induction as induction
@@ -33,23 +35,11 @@ from llminspect.model.params import Params
 from llminspect.model.spec import Architecture, TensorSpec
 from llminspect.model.transformer import encode_source
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Tap
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ToyConfig(Config):
-    activation = "none"  # f(h) = h.
-    sizes: Sizes
-    causal: bool
-
-
-@dataclass(frozen=True)
-class ReluConfig(ToyConfig):
-    activation = "relu"
+    activation: str = "none"  # f(h) = h.
+    norm_epsilon: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -143,7 +133,7 @@ def _toy() -> Toy:
         "layers.0.feedforward.weight": _array([[1, 2], [3, 4]]),
         "layers.0.feedforward.bias": _array([0.5, 0.5]),
     }
-    return Toy(architecture, ToyConfig(sizes, causal=True), Params(arrays), ("hello", "world", "!"))
+    return Toy(architecture, ToyConfig(sizes=sizes), Params(arrays), ("hello", "world", "!"))
 
 
 def _toy_relu() -> Toy:
@@ -158,7 +148,7 @@ def _toy_relu() -> Toy:
         "layers.0.feedforward.down.weight": _array([[1, -1, 4], [2, 0, 1]]),
         "layers.0.feedforward.down.bias": _array([0, 1]),
     }
-    return Toy(architecture, ReluConfig(sizes, causal=True), Params(arrays), ("hello", "world", "!"))
+    return Toy(architecture, ToyConfig(sizes=sizes, activation="relu"), Params(arrays), ("hello", "world", "!"))
 
 
 def _toy_attention() -> Toy:
@@ -179,7 +169,7 @@ def _toy_attention() -> Toy:
         # What it offers to whoever finds it: one of them, an animal, something done, an end.
         "layers.0.attention.value.weight": _array([[1, 0, 0, 0], [0, 2, 0, 0], [0, 1, 3, 0], [0, 0, 0, 1]]),
     }
-    return Toy(architecture, ToyConfig(sizes, causal=False), Params(arrays), ("A", "cat", "sat", "."))
+    return Toy(architecture, ToyConfig(sizes=sizes, causal=False), Params(arrays), ("A", "cat", "sat", "."))
 
 
 def _toy_translate() -> Toy:

@@ -15,16 +15,13 @@ and no feed-forward steps, so every edge between the parts is known: docs/13-cir
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from llminspect.core.dataclass import dataclass
+from llminspect.core.array import Array
 from llminspect.model.config import Config, Sizes
 from llminspect.model.spec import TensorSpec
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
 
 WORDS = ("Mr", "Mrs", "Toad", "Hen", "met", ".")
 PLACES = 15
@@ -36,16 +33,8 @@ AT_A_PLACE, FOR_A_WORD, LOUD = 96, 24, 8
 """Of a query: 96 / √16 = 24, and 24 / √16 = 6; and what the answer is multiplied by."""
 
 
-@dataclass(frozen=True)
-class InductionConfig(Config):
-    sizes: Sizes
-    causal: bool = True
-    activation = "none"
-    tied = False
-    norm_epsilon = 0.0
-
-
-CONFIG = InductionConfig(Sizes(L=2, D=WIDTH, H=2, K=2, E=HEAD, F=0, V=_V, context=PLACES, U=_V))
+SIZES = Sizes(L=2, D=WIDTH, H=2, K=2, E=HEAD, F=0, V=_V, context=PLACES, U=_V)
+CONFIG = Config(sizes=SIZES, activation="none", tied=False, norm_epsilon=0.0)
 
 
 def tensors(_: Any) -> list[TensorSpec]:

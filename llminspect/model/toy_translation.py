@@ -15,16 +15,14 @@ The numbers of a token: determiner, noun, verb, end; thing; English; and what co
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.model.config import Config, Sizes
 from llminspect.model.spec import TensorSpec
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
 
 WORDS = {
     "cet": (1, 0, 0, 0, 0, 0),
@@ -45,13 +43,8 @@ _LOOK = 8
 """Of a query: 8 / √4 = 4, and e⁴ = 55 times the weight of what is not looked for."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TranslationConfig(Config):
-    sizes: Sizes
-    causal: bool = True
-    activation = "none"
-    tied = True
-    norm_epsilon = 0.0
     start_id: int = list(WORDS).index(START)
     encoder_layers: int = 1
 
@@ -60,7 +53,8 @@ class TranslationConfig(Config):
         return replace(self, causal=False)
 
 
-CONFIG = TranslationConfig(Sizes(L=1, D=10, H=1, K=1, E=4, F=0, V=len(WORDS), context=1024, U=5))
+SIZES = Sizes(L=1, D=10, H=1, K=1, E=4, F=0, V=len(WORDS), context=1024, U=5)
+CONFIG = TranslationConfig(sizes=SIZES, activation="none", norm_epsilon=0.0)
 STEPS = ("encoder.layers.0.attention", "layers.0.attention", "layers.0.cross_attention")
 
 

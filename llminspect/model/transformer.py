@@ -6,38 +6,31 @@ configuration says (`config.Config`): the kind of norm, positions, windows, caps
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from llminspect.core import attention
-from llminspect.core.array import mapped, namespace
-from llminspect.core.cache import Cache, LayerCache, Pass, Source, StateCache, extend, span, state_before
-from llminspect.core.mask import causal_mask, hide, window_mask
+from llminspect.core.array import Array, mapped, namespace
+from llminspect.core.cache import Cache, LayerCache, Pass, Source, Span, StateCache, extend, span, state_before
+from llminspect.core.mask import Mask, causal_mask, hide, window_mask
 from llminspect.core.positions import alibi_bias, relative_bias, rounded_alibi
 from llminspect.core.rotary import Divided, Rotary, rotary_angles
-from llminspect.core.tap import NO_TAP
+from llminspect.core.tap import NO_TAP, Tap
 from llminspect.core.threads import SHARED_FROM, by_rows, sharing
 from llminspect.core.unembed import logits
 from llminspect.errors import ModelError, UsageError
 from llminspect.model.beside import convolving
+from llminspect.model.config import Config
 from llminspect.model.embedding import embed
 from llminspect.model.layer import Layer, distance_table, final_norm, norm
 from llminspect.model.lending import borrowed, per_layer_inputs
+from llminspect.model.params import Params
 from llminspect.model.states import Reading, through_state
 from llminspect.model.streams import through_streams
 from llminspect.model.watched import watched
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.core.cache import Span
-    from llminspect.core.mask import Mask
-    from llminspect.core.tap import Tap
-    from llminspect.model.config import Config
-    from llminspect.model.params import Params
 
 
 def forward(

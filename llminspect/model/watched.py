@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from llminspect.core.tap import Tap
-    from llminspect.model.config import Config
+from llminspect.core.tap import Tap
+from llminspect.model.config import Config
 
 
 def watched(tap: Tap, config: Config, front: str) -> bool:

@@ -11,12 +11,10 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import chain, islice
-from typing import IO, TYPE_CHECKING, Generic, TypeVar
+from typing import IO, Generic, TypeVar
 
+from llminspect.text.special_tokens import Parse
 from llminspect.text.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from llminspect.text.special_tokens import Parse
 
 T = TypeVar("T")
 

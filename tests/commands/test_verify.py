@@ -52,7 +52,7 @@ def test_a_model_that_sees_both_ways_has_no_cache_to_check() -> None:
 
 def test_a_cache_that_forgets_is_found() -> None:
     model = open_model("toy-attention")
-    causal = replace(model.config, causal=True)  # type: ignore[type-var]
+    causal = replace(model.config, causal=True)
 
     def forgetful(
         params: Params, config: Any, ids_T: Any, tap: Tap, cache: Cache | None = None, hidden_S: Any = None

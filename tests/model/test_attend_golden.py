@@ -124,7 +124,7 @@ def test_no_other_scores_have_two_parts(opened: Opened) -> None:
 @pytest.mark.parametrize("name", ["mistral", "gemma2", "gemma3", "gpt-oss", "phi3"])
 def test_what_a_window_hides_is_shown_as_hidden_and_not_counted(opened: Opened, name: str) -> None:
     _, model = opened(name)
-    window, windowed = model.config.window, model.config.windowed  # type: ignore[attr-defined]
+    window, windowed = model.config.window or 0, model.config.windowed
     ids = list(range(3, 3 + window + 3))
     prompt = prompt_of_ids(ids, model.tokenizer, None)
     result = attend(model, AttendOptions(layer=str(windowed[0]), head="0"), prompt)

@@ -75,7 +75,7 @@ def test_tokens_that_are_normed_by_themselves_are_not_scaled() -> None:
     golden = Golden("blenderbot-small")
     model = open_model(str(golden.folder), offline=True)
     assert model.config.embedding_scale == 1
-    scaled = replace(model, config=replace(model.config, embedding_scale=3.0))  # type: ignore[type-var]
+    scaled = replace(model, config=replace(model.config, embedding_scale=3.0))
     source, ids = golden.expected["source_ids"], golden.expected["ids"]
     taps = [Capture("*embedding.output") for _ in range(2)]
     for one, tap in zip((model, scaled), taps, strict=True):

@@ -84,7 +84,7 @@ def test_two_continuations_share_a_prompt(name: str, opened: Opened) -> None:
 def test_a_wrong_rotary_base_is_seen(name: str, opened: Opened) -> None:
     golden, model = opened(name)
     rotary: Any = model.config.rotary
-    wrong = replace(model, config=replace(model.config, rotary=replace(rotary, base=rotary.base * 1.5)))  # type: ignore[type-var]
+    wrong = replace(model, config=replace(model.config, rotary=replace(rotary, base=rotary.base * 1.5)))
     with pytest.raises(AssertionError):
         assert_as_expected(computed(wrong, golden), golden)
 
@@ -107,7 +107,7 @@ def test_a_wrong_scaling_is_seen(name: str, change: dict[str, float], opened: Op
     golden, model = opened(name)
     rotary: Any = model.config.rotary
     scaled = replace(rotary, scaling=replace(rotary.scaling, **change))
-    wrong = replace(model, config=replace(model.config, rotary=scaled))  # type: ignore[type-var]
+    wrong = replace(model, config=replace(model.config, rotary=scaled))
     with pytest.raises(AssertionError):
         assert_as_expected(computed(wrong, golden), golden)
 

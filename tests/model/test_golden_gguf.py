@@ -89,7 +89,7 @@ def test_a_minicpm_is_a_granite_whose_scores_have_llama_s_scale(tmp_path: Path) 
     golden = Golden("granite")
     model = opened(golden, tmp_path, kind="minicpm", without="attention.scale")
     assert model.config.scale_of(0) == pytest.approx(model.config.sizes.E**-0.5)
-    as_granite = replace(model.config, scale=golden.config()["attention_multiplier"])  # type: ignore[type-var]
+    as_granite = replace(model.config, scale=golden.config()["attention_multiplier"])
     assert_as_expected(computed(replace(model, config=as_granite), golden), golden)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,18 +15,12 @@ from llminspect.backends.jax.plan import Plan, Recorder, planned
 from llminspect.backends.jax.programs import Program, Programs, of_first
 from llminspect.backends.jax.scanned import Scanned
 from llminspect.backends.jax.values import Widened, as_tree, from_tree, roomy
-from llminspect.core.cache import Pass
-from llminspect.core.tap import Capture, Chain, Edit
+from llminspect.core.array import Array
+from llminspect.core.cache import Cache, Pass
+from llminspect.core.tap import Capture, Chain, Edit, Tap
+from llminspect.core.unembed import Score
 from llminspect.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.core.cache import Cache
-    from llminspect.core.tap import Tap
-    from llminspect.core.unembed import Score
-    from llminspect.model.params import Params
+from llminspect.model.params import Params
 
 
 class Compiled(Programs):

@@ -16,13 +16,10 @@ import sys
 import time
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import NoReturn, TextIO
 
-from llminspect.backends.jax.settings import check_one_address, read_address
+from llminspect.backends.jax.settings import EngineSettings, check_one_address, read_address
 from llminspect.errors import UsageError, UserError
-
-if TYPE_CHECKING:
-    from llminspect.backends.jax.settings import EngineSettings
 
 LOST = 77
 """Exit code of a child that found a partner gone and said nothing."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,17 +20,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from llminspect.backends.jax.settings import AXES
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
-from llminspect.model.spec import expanded_shape
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from llminspect.core.array import Array
-    from llminspect.model.config import Sizes
-    from llminspect.model.spec import TensorSpec
-
+from llminspect.model.config import Sizes
+from llminspect.model.spec import TensorSpec, expanded_shape
 
 AXIS_OF = dict.fromkeys("XHKFVZQ", "model")
 """The axis of the mesh that each letter is cut over; letters that are not named are whole on every device."""

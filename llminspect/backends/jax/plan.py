@@ -6,22 +6,18 @@ being arguments of the code; whatever only looks is shown the same arrays, in th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.intervention import Outside
-from llminspect.core.tap import Chain, Edit, Enough, NoTap, Quiet, Under, Until, matches
+from llminspect.core.tap import Chain, Edit, Enough, NoTap, Quiet, Tap, Under, Until, matches
 from llminspect.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Tap
 
 
 @dataclass(frozen=True)

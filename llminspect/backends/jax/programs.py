@@ -7,8 +7,9 @@ at are results of the program, interventions and the cache are arguments.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,21 +17,15 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from llminspect.backends.jax.hosts import lost
+from llminspect.backends.jax.mesh import Layout, MemoryBudget
 from llminspect.backends.jax.plan import Plan, Recorder, Shown, hand_on
 from llminspect.backends.jax.scanned import Scanned
-from llminspect.backends.jax.values import Widened
+from llminspect.backends.jax.values import Places, Widened
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.tap import Enough
 from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from llminspect.backends.jax.mesh import Layout, MemoryBudget
-    from llminspect.backends.jax.values import Places
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
-
+from llminspect.model.opened import Model
 
 OVER_KEYS = ("relative", "scores", "scaled", "capped", "masked", "weights")
 """Steps of an attention whose last axis are the keys."""

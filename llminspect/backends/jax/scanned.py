@@ -6,25 +6,19 @@ alone stands alone. Families that alternate (a window, every sixth layer without
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from llminspect.backends.jax.plan import Recorder
-from llminspect.backends.jax.values import Piled, piled_layers
+from llminspect.backends.jax.values import Piled, Widened, piled_layers
+from llminspect.core.array import Array
 from llminspect.core.cache import Cache, LayerCache
-from llminspect.core.tap import Capture
-from llminspect.model.params import Params
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Sequence
-
-    from llminspect.backends.jax.values import Widened
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Tap
-    from llminspect.model.params import LayerStep
+from llminspect.core.tap import Capture, Tap
+from llminspect.model.params import LayerStep, Params
 
 LONGEST = 12
 """Layers of the longest group whose repetition is looked for."""

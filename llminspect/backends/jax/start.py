@@ -3,43 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from llminspect.backends.jax import mesh
 from llminspect.backends.jax.compiled import Compiled
 from llminspect.backends.jax.hosts import lost
-from llminspect.backends.jax.mesh import (
-    Layout,
-    MemoryBudget,
-    array_bytes,
-    cache_bytes,
-    check_divides,
-    cut_over_model,
-    make_mesh,
-    partition,
-    room_of,
-    size,
-    weights_bytes,
-)
+from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.values import is_pile, piled, places_in
+from llminspect.core.array import Array
 from llminspect.core.numbers import ranges
 from llminspect.errors import UsageError, UserError
-from llminspect.model.spec import expanded_shape
+from llminspect.model.config import Sizes
+from llminspect.model.opened import Model
+from llminspect.model.spec import TensorSpec, expanded_shape
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from llminspect.backends.jax.settings import EngineSettings
-    from llminspect.core.array import Array
-    from llminspect.model.config import Sizes
-    from llminspect.model.opened import Model
-    from llminspect.model.spec import TensorSpec
-
-    Read = Callable[[str, tuple[slice, ...]], Array]
+Read = Callable[[str, tuple[slice, ...]], Array]
 
 
 SMALL = 32_000_000
@@ -61,23 +45,24 @@ def on_jax(
     _check_devices()
     sizes = model.config.sizes
     specs = [spec for spec in model.architecture.tensors(model.config) if spec.name in model.params]
-    wanted, cut, several = settings.axes, cut_over_model(sizes, specs), jax.process_count() > 1
+    wanted, cut, several = settings.axes, mesh.cut_over_model(sizes, specs), jax.process_count() > 1
     if wanted is None and several:
         wanted = {"model": jax.device_count()}
     if wanted is not None:
-        check_divides(cut, wanted, jax.device_count() if several else None)
-    layout = Layout(make_mesh(wanted, cut))
+        mesh.check_divides(cut, wanted, jax.device_count() if several else None)
+    layout = mesh.Layout(mesh.make_mesh(wanted, cut))
     tell = note or (lambda text: None)
     device = jax.local_devices()[0]
-    weights = weights_bytes(specs, sizes, settings.dtype, layout.model)
+    weights = mesh.weights_bytes(specs, sizes, settings.dtype, layout.model)
     # The largest array may be copied for its product; small things beside it are not worth a word.
-    working = max(array_bytes(spec, sizes, "float32", layout.model) for spec in specs)
-    budget = MemoryBudget(weights, room_of(device), tell, working + SMALL)
+    working = max(mesh.array_bytes(spec, sizes, "float32", layout.model) for spec in specs)
+    budget = mesh.MemoryBudget(weights, mesh.room_of(device), tell, working + SMALL)
     count = "1 device" if layout.mesh is None else f"{layout.mesh.size} devices"
     tell(
-        f"jax on {count} ({device.device_kind}): weights {size(weights)} a device "
-        f"({size(weights_bytes(specs, sizes, settings.dtype))} in all), "
-        f"cache {size(cache_bytes(sizes, 1, layout.model))} a token, working memory about {size(working)}"
+        f"jax on {count} ({device.device_kind}): weights {mesh.size(weights)} a device "
+        f"({mesh.size(mesh.weights_bytes(specs, sizes, settings.dtype))} in all), "
+        f"cache {mesh.size(mesh.cache_bytes(sizes, 1, layout.model))} a token, "
+        f"working memory about {mesh.size(working)}"
     )
     budget.check_weights()
     arrays = load(model.params.part, specs, sizes, layout, settings.dtype, progress)
@@ -114,7 +99,7 @@ def load(
     read: Read,
     specs: Sequence[TensorSpec],
     sizes: Sizes,
-    layout: Layout,
+    layout: mesh.Layout,
     dtype: str = "float32",
     progress: Callable[[str, int, int | None], None] | None = None,
 ) -> dict[str, Array]:
@@ -123,19 +108,19 @@ def load(
     `read(name, index)` gives a part of an array in float32; it is asked for each part that this process holds, once.
     """
     number, arrays, done = jnp.dtype(dtype), {}, 0
-    total = sum(array_bytes(spec, sizes, dtype, layout.model) for spec in specs)
+    total = sum(mesh.array_bytes(spec, sizes, dtype, layout.model) for spec in specs)
     for name, pile in piled(specs).items():
         arrays[name] = _on_devices(read, pile, is_pile(name), sizes, layout, number)
-        done += sum(array_bytes(spec, sizes, dtype, layout.model) for spec in pile)
+        done += sum(mesh.array_bytes(spec, sizes, dtype, layout.model) for spec in pile)
         if progress is not None:
             progress("load", done, total)
     return arrays
 
 
 def _on_devices(
-    read: Read, pile: Sequence[TensorSpec], stacked: bool, sizes: Sizes, layout: Layout, number: Any
+    read: Read, pile: Sequence[TensorSpec], stacked: bool, sizes: Sizes, layout: mesh.Layout, number: Any
 ) -> Array:
-    shape, axes = expanded_shape(pile[0].shape, sizes), partition(pile[0].shape)
+    shape, axes = expanded_shape(pile[0].shape, sizes), mesh.partition(pile[0].shape)
 
     def part_of(index: Sequence[slice]) -> Array:
         """That part of each array of the pile; no more than one of them is there as float32."""

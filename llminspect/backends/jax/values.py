@@ -6,25 +6,20 @@ array, of a size that changes seldom.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from llminspect.core.array import Array
 from llminspect.core.cache import Cache, LayerCache, Source
 from llminspect.model.params import OF_A_LAYER
+from llminspect.model.spec import TensorSpec
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from llminspect.core.array import Array
-    from llminspect.model.spec import TensorSpec
-
-    Piles = dict[str, tuple[TensorSpec, ...]]
-
-    Places = dict[str, tuple[str, int | None]]
+Piles = dict[str, tuple[TensorSpec, ...]]
+Places = dict[str, tuple[str, int | None]]
 
 
 LEAST = 64

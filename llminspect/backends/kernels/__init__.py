@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from llminspect.errors import UsageError, UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.model.opened import Description
+from llminspect.model.opened import Description
 
 LARGE = 500_000_000
 """Weights above which a model is multiplied with as its file has it, and …"""

@@ -6,12 +6,10 @@ import ctypes
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from llminspect.core.array import Array
 from llminspect.errors import UserError
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
 
 _NUMBER, _SIZE, _ARRAY = ctypes.c_int, ctypes.c_ssize_t, ctypes.c_void_p
 _FUNCTIONS: dict[str, tuple[object, ...]] = {

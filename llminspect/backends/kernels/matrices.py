@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import ctypes
 import re
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from llminspect.backends.kernels.library import Matrix, address, library
-from llminspect.core.array import RowsOnDemand, linear
+from llminspect.core.array import Array, RowsOnDemand, linear
 from llminspect.core.threads import number
 from llminspect.errors import ModelError, understood
-from llminspect.files.quant_types import COMPILED
-from llminspect.files.weights import dequantize
+from llminspect.files.quant_types import COMPILED, NumberType
+from llminspect.files.weights import WeightFile, dequantize
+from llminspect.model.config import Config
 from llminspect.model.copies import differs
+from llminspect.model.opened import Description
 from llminspect.model.reading import not_finite
-from llminspect.model.spec import expanded_shape
+from llminspect.model.spec import TensorSpec, expanded_shape
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.files.quant_types import NumberType
-    from llminspect.files.weights import WeightFile
-    from llminspect.model.config import Config
-    from llminspect.model.opened import Description
-    from llminspect.model.spec import TensorSpec
-
-    Part = tuple[NumberType, Array]
+Part = tuple[NumberType, Array]
 
 
 SHAPES = {"V D", "HE D", "KE D", "D HE", "F D", "D F"}

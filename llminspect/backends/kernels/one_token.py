@@ -8,26 +8,21 @@ is looked at.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from llminspect.backends.kernels.library import Matrix, address, library
 from llminspect.backends.kernels.matrices import BESIDE, UNIT, Blocks
+from llminspect.core.array import Array
+from llminspect.core.cache import Cache, LayerCache
 from llminspect.core.feedforward import Glu
 from llminspect.core.threads import number
-from llminspect.model.config import DecoderConfig
-from llminspect.model.params import OnDemand
+from llminspect.model.config import Config, DecoderConfig
+from llminspect.model.params import OnDemand, Params
 from llminspect.model.sizes import Sizes
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.core.cache import Cache, LayerCache
-    from llminspect.model.config import Config
-    from llminspect.model.params import Params
 
 INTO = ("attention.query", "attention.key", "attention.value")
 OUTPUT, WIDE, DOWN = ("attention.output",), ("feedforward.gate", "feedforward.up"), ("feedforward.down",)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from llminspect.backends.kernels.matrices import BESIDE, UNIT, WHOLE, Blocks
+from llminspect.core.array import Array
 from llminspect.errors import ModelError, UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 PROBE = "The capital of France is the city of"
 PROBED = 8

@@ -19,9 +19,8 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
         settings.only(key, 1)
     settings.skip("load_balance_coeff", "use_grouped_mm")
     sizes = files.sizes_from_huggingface(settings, "moe_intermediate_size", settings.whole("num_experts"))
-    plain, every = settings.get("num_dense_layers"), settings.whole("global_attn_every_n_layers")
-    if type(plain) is not int or not 0 <= plain <= sizes.L:
-        raise settings.wrong("num_dense_layers", f"how many layers have one network, 0 to {sizes.L}")
+    known = f"how many layers have one network, 0 to {sizes.L}"
+    plain, every = settings.between("num_dense_layers", 0, sizes.L, known), settings.whole("global_attn_every_n_layers")
     router = files.Experts(
         files.chosen_experts(settings, "num_experts_per_tok", sizes.X),
         kind="sigmoid",

@@ -6,15 +6,12 @@ Lan et al. 2020, "ALBERT: A Lite BERT for Self-supervised Learning of Language R
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
 from llminspect.model.families.bert import DEFAULTS, BertConfig, bert_from_huggingface, kin, layer_specs, tensors
 from llminspect.model.heads import HeadFiles, OutputHead
+from llminspect.model.settings import Settings
 from llminspect.model.spec import TensorSpec, for_layers
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,21 +10,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Literal
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-from llminspect.model.config import Config, Sizes, read_sizes, start_token
+from llminspect.model.config import OlderConfig, read_sizes, start_token
 from llminspect.model.copies import Copy, waves
 from llminspect.model.heads import HeadFiles
-from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.maps import attention_maps
+from llminspect.model.settings import ACTIVATIONS, Settings
 from llminspect.model.spec import Architecture, TensorSpec, flat, for_layers, linear_specs
 from llminspect.model.transformer import encode_source
-
-if TYPE_CHECKING:
-    from typing import Literal
-
-    from llminspect.core.array import Array
-    from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -63,24 +59,20 @@ HEADS = {"bart": BART_HEADS, **dict.fromkeys(("mbart", "plbart"), replace(BART_H
 
 
 @dataclass(frozen=True, kw_only=True)
-class BartConfig(Config):
-    norm = "layer"
-    norm_epsilon = 1e-5  # Fixed in the definitions of all of them.
-    sizes: Sizes
-    """Of the decoder."""
+class BartConfig(OlderConfig):
+    """Its sizes are the decoder's; `tied`: whether encoder, decoder and output matrix share one table."""
+
+    stated = """
+        sizes encoder_layers encoder_heads encoder_width activation embedding_scale start_id waves padding_id causal
+        tied
+    """
+    norm_epsilon: float = 1e-5  # Fixed in the definitions of all of them.
     encoder_layers: int
     encoder_heads: int
     encoder_width: int
     """F of the encoder."""
-    activation: str
-    embedding_scale: float
     start_id: int | None
     """What the decoder starts from: the stated id, else BOS, as the reference writes; None: the file says neither."""
-    waves: Literal["", "marian", "fairseq"] = ""
-    padding_id: int | None = None
-    causal: bool = True
-    tied: bool = True
-    """Whether encoder, decoder and output matrix share one table."""
 
     @property
     def encoder(self) -> BartConfig:
@@ -125,7 +117,8 @@ def from_huggingface(settings: Settings, kind: Kind) -> BartConfig:
     settings.only("num_hidden_layers", layers)  # Another name of it, which the reference follows where it stands.
     if sizes.D % heads:
         raise settings.wrong("encoder_attention_heads", f"a divisor of {sizes.D}, the width of the model")
-    counts = kind.waves == "fairseq"
+    counts, last = kind.waves == "fairseq", sizes.V - 1
+    padding = ("pad_token_id", 0, last, f"0 to {last}: positions count from after it")
     if counts and sizes.D < 4:
         raise settings.wrong("d_model", "4 or more: its half less one divides")
     return BartConfig(
@@ -137,27 +130,14 @@ def from_huggingface(settings: Settings, kind: Kind) -> BartConfig:
         embedding_scale=math.sqrt(sizes.D) if settings.flag("scale_embedding") else 1.0,
         start_id=start_token(settings, sizes.V, settings.get("bos_token_id")),
         waves=kind.waves,
-        padding_id=padding(settings, sizes.V) if counts else None,
+        padding_id=settings.between(*padding, settings.need("pad_token_id")) if counts else None,
         tied=settings.flag("tie_word_embeddings", True),
     )
 
 
-def padding(settings: Settings, vocabulary: int) -> int:
-    """The id after which positions count."""
-    found = settings.need("pad_token_id")
-    if type(found) is not int or not 0 <= found < vocabulary:
-        raise settings.wrong("pad_token_id", f"0 to {vocabulary - 1}: positions count from after it")
-    return found
-
-
 def _attention(step: str, name: str, heads: str) -> list[TensorSpec]:
-    return linear_specs(
-        (f"{step}.query", f"{heads} D", f"{name}.q_proj", None),
-        (f"{step}.key", f"{heads} D", f"{name}.k_proj", None),
-        (f"{step}.value", f"{heads} D", f"{name}.v_proj", None),
-        (f"{step}.output", f"D {heads}", f"{name}.out_proj", None),
-        bias=True,
-    )
+    maps = attention_maps(f"{name}.{{}}_proj", f"{name}.out_proj", step=step, heads=heads, keys=heads)
+    return linear_specs(*maps, bias=True)
 
 
 def _layer(kind: Kind, heads: str, width: str, decoder: bool) -> list[TensorSpec]:

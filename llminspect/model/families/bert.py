@@ -7,50 +7,37 @@ head that predicts words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.core import feedforward
-from llminspect.core.array import mapped
+from llminspect.core.array import Array, mapped
 from llminspect.core.dataclass import dataclass
-from llminspect.core.feedforward import Glu
+from llminspect.core.feedforward import GatedUnit, Glu
+from llminspect.core.tap import Tap
 from llminspect.errors import ModelError
-from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes
+from llminspect.model.config import GGUF, HUGGINGFACE, Config, OlderConfig, read_older, read_sizes
 from llminspect.model.copies import Copy, row_numbers
 from llminspect.model.heads import HeadFiles, OutputHead
 from llminspect.model.layer import final_norm, norm
-from llminspect.model.settings import ACTIVATIONS
-from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
+from llminspect.model.params import Params
+from llminspect.model.settings import ACTIVATIONS, Settings
+from llminspect.model.spec import Architecture, Readout, TensorSpec, for_layers, linear_specs
 from llminspect.model.transformer import as_words
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.core.feedforward import GatedUnit
-    from llminspect.core.rotary import Rotary
-    from llminspect.core.tap import Tap
-    from llminspect.model.params import Params
-    from llminspect.model.settings import Settings
-    from llminspect.model.spec import Readout
 
 
 @dataclass(frozen=True, kw_only=True)
-class BertConfig(Config):
-    norm = "layer"
-    sizes: Sizes
-    norm_epsilon: float
-    activation: str
-    positions: int
-    """Rows of the position table; 0: it has none."""
-    segments: int
-    """Rows of the table of segments; a text is all of segment 0."""
-    padding_id: int | None = None
-    """RoBERTa counts positions from after this id, and only tokens that are not it."""
-    tied: bool = True
+class BertConfig(OlderConfig):
+    stated = """
+        sizes norm_epsilon activation positions segments padding_id tied causal rotary embedding_width head_width tasks
+    """
     causal: bool = False
-    rotary: Rotary | None = None
+    positions: int = 0
+    """Rows of the position table; 0: it has none."""
+    segments: int = 0
+    """Rows of the table of segments; a text is all of segment 0."""
     embedding_width: int = 0
     """Of the rows of the embedding, where a matrix makes of them what enters the stream; 0: there is none."""
     head_width: int = 0
@@ -82,17 +69,9 @@ def bert_from_huggingface(settings: Settings, counts_from_padding: bool) -> Bert
     settings.only("position_embedding_type", "absolute")
     settings.only("is_decoder", False)
     settings.only("add_cross_attention", False)
-    return BertConfig(
-        sizes=read_sizes(
-            settings, HUGGINGFACE, context=positions if padding_id is None else positions - padding_id - 1
-        ),
-        norm_epsilon=settings.number("layer_norm_eps"),
-        activation=settings.one_of("hidden_act", ACTIVATIONS),
-        positions=positions,
-        segments=settings.whole("type_vocab_size"),
-        padding_id=padding_id,
-        tied=settings.flag("tie_word_embeddings"),
-    )
+    sizes = read_sizes(settings, HUGGINGFACE, context=positions if padding_id is None else positions - padding_id - 1)
+    segments = settings.whole("type_vocab_size")
+    return read_older(BertConfig, settings, sizes, positions=positions, segments=segments, padding_id=padding_id)
 
 
 def distilbert_from_huggingface(settings: Settings) -> BertConfig:
@@ -103,7 +82,6 @@ def distilbert_from_huggingface(settings: Settings) -> BertConfig:
         norm_epsilon=1e-12,  # Fixed in the family's definition.
         activation=settings.one_of("activation", ACTIVATIONS),
         positions=positions,
-        segments=0,
         tied=settings.flag("tie_word_embeddings"),
     )
 

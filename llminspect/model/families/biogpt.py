@@ -7,30 +7,18 @@ Lin et al. 2022, "Few-shot Learning with Multilingual Generative Language Models
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
 from llminspect.core.dataclass import dataclass
-from llminspect.model.config import HUGGINGFACE, Config, Sizes, read_sizes
+from llminspect.model.config import HUGGINGFACE, OlderConfig, read_sizes
 from llminspect.model.copies import Copy, waves
 from llminspect.model.families.opt import layer_specs, without_first_rows
 from llminspect.model.heads import OLDER_DECODER_HEADS
-from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.settings import ACTIVATIONS, Settings
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class BioGptConfig(Config):
-    norm = "layer"
-    sizes: Sizes
-    activation: str
-    embedding_scale: float
-    tied: bool
-    causal: bool = True
-    waves: Literal["", "marian", "fairseq"] = ""
-    first_wave: int = 0
+class BioGptConfig(OlderConfig):
+    stated = "sizes activation embedding_scale tied causal waves first_wave norm_epsilon"
     norm_epsilon: float = 1e-5
     """Of every norm: that of the files is not what the reference implementation takes."""
 

@@ -6,27 +6,19 @@ BigScience Workshop 2022, "BLOOM: A 176B-Parameter Open-Access Multilingual Lang
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from llminspect.core.dataclass import dataclass
-from llminspect.model.config import GGUF, Config, Sizes, read_sizes
+from llminspect.model.config import GGUF, OlderConfig, read_sizes
 from llminspect.model.families.gpt_neox import fused_by_heads
 from llminspect.model.heads import OLDER_DECODER_HEADS
+from llminspect.model.settings import Settings
 from llminspect.model.spec import Architecture, TensorSpec, around, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class BloomConfig(Config):
-    norm = "layer"
-    alibi = True
-    sizes: Sizes
-    norm_epsilon: float
-    tied: bool = True
+class BloomConfig(OlderConfig):
+    stated = "sizes norm_epsilon tied activation causal"
+    alibi: bool = True
     activation: str = "gelu_tanh"
-    causal: bool = True
 
 
 def from_huggingface(settings: Settings) -> BloomConfig:

@@ -6,15 +6,12 @@ Nijkamp et al. 2022, "CodeGen: An Open Large Language Model for Code with Multi-
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from llminspect.core.array import Array
 from llminspect.model.copies import Copy, causal_rule
 from llminspect.model.families import gptj
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.model.settings import Settings
-    from llminspect.model.spec import TensorSpec
+from llminspect.model.settings import Settings
+from llminspect.model.spec import TensorSpec
 
 QUARTERS = 4
 """On as many devices the published models were trained; each wrote its rows by itself."""

@@ -7,26 +7,21 @@ The two largest of the second have a convolution beside their first layer.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
-from llminspect.model.config import HUGGINGFACE, read_sizes
+from llminspect.model.config import HUGGINGFACE, read_older, read_sizes
 from llminspect.model.copies import Copy
 from llminspect.model.decoder_files import QUERY_KEY_VALUE
 from llminspect.model.families.bert import BERT_HEAD, DEFAULTS, BertConfig, copies, kin, layer_specs, tensors
 from llminspect.model.families.gpt_neox import part_of_heads
 from llminspect.model.heads import HeadFiles
-from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.settings import ACTIVATIONS, Settings
 from llminspect.model.spec import TensorSpec, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class DebertaConfig(BertConfig):
-    buckets: int
-    farthest: int
+    stated = f"{BertConfig.stated} buckets farthest span normed pairs shared kernel bent"
     span: int
     """Half as many rows as the table of distances has; 0: there is none."""
     normed: bool
@@ -37,7 +32,6 @@ class DebertaConfig(BertConfig):
     """Whether the matrices of contents make keys and queries of the distances, too."""
     kernel: int = 0
     """How many tokens the convolution sees; 0: there is none."""
-    bent: str | None = None
     first: bool = False
     """Whether it is DeBERTa 1: one matrix of queries, keys and values, head by head, and few biases."""
 
@@ -72,13 +66,12 @@ def from_huggingface(settings: Settings) -> DebertaConfig:
     if buckets and not 1 < buckets // 2 < farthest - 1:
         raise settings.wrong("position_buckets", f"4 to {2 * farthest - 4}")
     segments = settings.get("type_vocab_size")
-    return DebertaConfig(
-        sizes=sizes,
-        norm_epsilon=settings.number("layer_norm_eps"),
-        activation=settings.one_of("hidden_act", ACTIVATIONS),
+    return read_older(
+        DebertaConfig,
+        settings,
+        sizes,
         positions=sizes.context if settings.flag("position_biased_input", True) else 0,
         segments=0 if segments == 0 else settings.whole("type_vocab_size"),
-        tied=settings.flag("tie_word_embeddings"),
         buckets=buckets if relative else 0,
         farthest=farthest,
         span=(buckets or farthest) if relative and pairs else 0,

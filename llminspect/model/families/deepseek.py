@@ -7,20 +7,14 @@ DeepSeek-AI 2024, "DeepSeek-V2", section 2; DeepSeek-AI 2024, "DeepSeek-V3", sec
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from math import inf
 
 from llminspect.core.routing import Groups
 from llminspect.model import decoder_files as files
 from llminspect.model import latent_files as latent
 from llminspect.model import mixture_files as mixtures
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def v3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    return _v3(settings, settings.get("first_k_dense_replace", 0))
 
 
 def lite_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
@@ -30,20 +24,19 @@ def lite_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     if kinds != ["dense"] * plain + ["sparse"] * (layers - plain):
         raise settings.wrong("mlp_layer_types", f"dense, and after that sparse, for {layers} layers")
     settings.only("first_k_dense_replace", plain)
-    return _v3(settings, plain)
+    return v3_from_huggingface(settings, plain)
 
 
-def _v3(settings: files.Settings, plain: Any) -> files.DecoderConfig:
+def v3_from_huggingface(settings: files.Settings, plain: int | None = None) -> files.DecoderConfig:
     settings.only("topk_method", "noaux_tc")
     settings.only("scoring_func", "sigmoid")
-    found = mixed_from_huggingface(settings, plain, mixtures.grouped_router)
+    found = mixed_from_huggingface(settings, mixtures.grouped_router, plain)
     return files.interleaved(found) if settings.flag("rope_interleave", True) else found
 
 
 def v2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     settings.only("scoring_func", "softmax")
-    plain = settings.get("first_k_dense_replace", 0)
-    return files.interleaved(mixed_from_huggingface(settings, plain, _router_of_v2))
+    return files.interleaved(mixed_from_huggingface(settings, _router_of_v2))
 
 
 def _router_of_v2(settings: files.Settings, experts: int) -> files.Experts:
@@ -53,19 +46,17 @@ def _router_of_v2(settings: files.Settings, experts: int) -> files.Experts:
         by_group = found.by_group and replace(found.by_group, best=1)
         return replace(found, kind="softmax", among_chosen=False, by_group=by_group)
     settings.skip("n_group", "topk_group")
-    chosen, factor = settings.whole("num_experts_per_tok"), settings.number("routed_scaling_factor")
-    if chosen > experts:
-        raise settings.wrong("num_experts_per_tok", f"at most {experts}, as many experts as there are")
-    return files.Experts(chosen, among_chosen=False, factor=factor)
+    chosen = files.chosen_experts(settings, "num_experts_per_tok", experts)
+    return files.Experts(chosen, among_chosen=False, factor=settings.number("routed_scaling_factor"))
 
 
 def mixed_from_huggingface(
-    settings: files.Settings, plain: Any, router: Callable[[files.Settings, int], files.Experts]
+    settings: files.Settings, router: Callable[[files.Settings, int], files.Experts], plain: int | None = None
 ) -> files.DecoderConfig:
-    """With `plain` layers of one network in front, and experts after them."""
+    """With `plain` layers of one network in front, or as many as the file says, and experts after them."""
     layers = settings.whole("num_hidden_layers")
-    if type(plain) is not int or plain < 0:
-        raise settings.wrong("first_k_dense_replace", "how many layers have one network, from 0")
+    if plain is None:
+        plain = settings.between("first_k_dense_replace", 0, inf, PLAIN, 0)
     more = mixtures.layers_after(settings)
     settings.only("moe_layer_freq", 1)
     settings.skip("aux_loss_alpha", "seq_aux")
@@ -85,9 +76,7 @@ def mixed_from_huggingface(
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:
     """Of all of these, and of Youtu-LLM, whose layers all have one network. Files of before 2025 state no groups."""
-    layers, plain = settings.whole("block_count"), settings.get("leading_dense_block_count", 0)
-    if type(plain) is not int or plain < 0:
-        raise settings.wrong("leading_dense_block_count", "how many layers have one network, from 0")
+    layers, plain = settings.whole("block_count"), settings.between("leading_dense_block_count", 0, inf, PLAIN, 0)
     settings.only("expert_feed_forward_length", settings.get("expert_feed_forward_length"))
     if plain >= layers:
         settings.skip("expert_weights_scale", "expert_weights_norm", "expert_gating_func", "expert_used_count")
@@ -124,6 +113,7 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.around_layers(config, mixtures.layers(config, before, mixture))
 
 
+PLAIN = "how many layers have one network, from 0"
 OF_MIXTURES = tuple(
     "moe_intermediate_size n_routed_experts n_shared_experts n_group topk_group num_experts_per_tok norm_topk_prob "
     "routed_scaling_factor topk_method".split()
@@ -164,17 +154,16 @@ LITE = V3 | {
     "topk_group": 1,
     "routed_scaling_factor": 1.8,
 }
-deepseek_v3 = files.family(
-    "deepseek-v3",
-    v3_from_huggingface,
-    tensors,
-    model_type="deepseek_v3",
-    gguf="deepseek2",
-    read_gguf=from_gguf,
-    defaults=V3,
-)
 ARCHITECTURES = (
-    replace(deepseek_v3, model_types=("deepseek_v3", "kimi_k2")),
-    files.family("deepseek-v2", v2_from_huggingface, tensors, model_type="deepseek_v2", defaults=V2),
-    files.family("glm4-moe-lite", lite_from_huggingface, tensors, model_type="glm4_moe_lite", defaults=LITE),
+    files.family(
+        "deepseek-v3",
+        v3_from_huggingface,
+        tensors,
+        model_types=("deepseek_v3", "kimi_k2"),
+        gguf="deepseek2",
+        read_gguf=from_gguf,
+        defaults=V3,
+    ),
+    files.family("deepseek-v2", v2_from_huggingface, tensors, defaults=V2),
+    files.family("glm4-moe-lite", lite_from_huggingface, tensors, defaults=LITE),
 )

@@ -6,22 +6,11 @@ Clark et al. 2020, "ELECTRA: Pre-training Text Encoders as Discriminators Rather
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from llminspect.model.families.bert import (
-    BERT_LAYER,
-    DEFAULTS,
-    BertConfig,
-    bert_from_huggingface,
-    kin,
-    readout_of,
-    tensors,
-)
+from llminspect.model.families import bert
 from llminspect.model.heads import HeadFiles, OutputHead
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
-    from llminspect.model.spec import TensorSpec
+from llminspect.model.settings import Settings
+from llminspect.model.spec import TensorSpec
 
 UNREAD = ("summary_type", "summary_use_proj", "summary_activation", "summary_last_dropout")
 HEAD = (
@@ -39,18 +28,18 @@ SUMMARY = {
 """What the layer in front of a choice's number reads and applies: no other is known."""
 
 
-def from_huggingface(settings: Settings) -> BertConfig:
+def from_huggingface(settings: Settings) -> bert.BertConfig:
     settings.skip(*UNREAD)
     if any(name.endswith("ForMultipleChoice") for name in settings.classes()):
         for key, only in SUMMARY.items():
             settings.only(key, only)
-    found, width = bert_from_huggingface(settings, counts_from_padding=False), settings.whole("embedding_size")
+    found, width = bert.bert_from_huggingface(settings, counts_from_padding=False), settings.whole("embedding_size")
     return found if width == found.sizes.D else replace(found, embedding_width=width)
 
 
-def its_tensors(config: BertConfig) -> list[TensorSpec]:
+def its_tensors(config: bert.BertConfig) -> list[TensorSpec]:
     projection = "embeddings_project" if config.embedding_width else None
-    return tensors(config, BERT_LAYER, "encoder.layer", HEAD, projection=projection)
+    return bert.tensors(config, bert.BERT_LAYER, "encoder.layer", HEAD, projection=projection)
 
 
 DISCRIMINATOR = OutputHead(
@@ -66,12 +55,12 @@ DISCRIMINATOR = OutputHead(
 )
 """How probable it is that a token is not what stood there."""
 
-ARCHITECTURE = kin(
+ARCHITECTURE = bert.kin(
     "electra",
     HEAD,
     read_huggingface=from_huggingface,
     tensors=its_tensors,
-    readout=readout_of("gelu"),
+    readout=bert.readout_of("gelu"),
     heads=HeadFiles(
         "classifier.out_proj",
         "classifier",
@@ -79,5 +68,5 @@ ARCHITECTURE = kin(
         choice=("labels.dense", "sequence_summary.summary", "gelu"),
         special=(("ForPreTraining", DISCRIMINATOR),),
     ),
-    defaults={**DEFAULTS, "embedding_size": 128},
+    defaults={**bert.DEFAULTS, "embedding_size": 128},
 )

@@ -42,10 +42,8 @@ def mixture_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 
 def _layer(settings: files.Settings, key: str) -> int:
-    value, least = settings.need(key), {"moe_layer_end_index": -1, "moe_layer_interval": 1}.get(key, 0)
-    if type(value) is not int or not least <= value <= MOST:
-        raise settings.wrong(key, f"a whole number from {least} to {MOST}")
-    return value
+    least = {"moe_layer_end_index": -1, "moe_layer_interval": 1}.get(key, 0)
+    return settings.between(key, least, MOST, f"a whole number from {least} to {MOST}", settings.need(key))
 
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:

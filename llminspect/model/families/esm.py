@@ -6,25 +6,22 @@ sequences"; Lin et al. 2023, "Evolutionary-scale prediction of atomic-level prot
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from llminspect.core.dataclass import dataclass
 from llminspect.core.rotary import Rotary
 from llminspect.model.config import HUGGINGFACE, read_sizes
 from llminspect.model.copies import Copy, speeds
 from llminspect.model.families.bert import DEFAULTS, ROBERTA_HEAD, BertConfig, copies, kin, tensors
 from llminspect.model.heads import HeadFiles
+from llminspect.model.maps import attention_maps
+from llminspect.model.settings import Settings
 from llminspect.model.spec import TensorSpec, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class EsmConfig(BertConfig):
+    stated = f"{BertConfig.stated} norm_before blanked_id"
     norm_before: bool
     """Whether what enters the stream is normed."""
-    blanked_id: int | None = None
 
 
 def from_huggingface(settings: Settings) -> EsmConfig:
@@ -45,7 +42,6 @@ def from_huggingface(settings: Settings) -> EsmConfig:
         norm_epsilon=settings.number("layer_norm_eps"),
         activation="gelu",  # Fixed in the family's definition.
         positions=0 if turned else positions,
-        segments=0,
         padding_id=None if turned else padding_id,
         tied=settings.flag("tie_word_embeddings"),
         rotary=Rotary(sizes.E, base) if turned else None,
@@ -56,10 +52,7 @@ def from_huggingface(settings: Settings) -> EsmConfig:
 
 LAYER = linear_specs(
     ("attention.norm", "D", "attention.LayerNorm", None),
-    ("attention.query", "HE D", "attention.self.query", None),
-    ("attention.key", "HE D", "attention.self.key", None),
-    ("attention.value", "HE D", "attention.self.value", None),
-    ("attention.output", "D HE", "attention.output.dense", None),
+    *attention_maps("attention.self.{part}", "attention.output.dense"),
     ("feedforward.norm", "D", "LayerNorm", None),
     ("feedforward.up", "F D", "intermediate.dense", None),
     ("feedforward.down", "D F", "output.dense", None),

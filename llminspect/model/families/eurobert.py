@@ -5,7 +5,6 @@ Boizard et al. 2025, "EuroBERT: Scaling Multilingual Encoders for European Langu
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 from llminspect.core.dataclass import dataclass
@@ -16,7 +15,7 @@ from llminspect.model.heads import HeadFiles
 
 @dataclass(frozen=True, kw_only=True)
 class EuroBertConfig(files.DecoderConfig):
-    reads: Literal["first", "mean", "late"] = "first"
+    stated = f"{files.DecoderConfig.stated} reads"
 
 
 READS: dict[str, Literal["first", "mean", "late"]] = {"bos": "first", "mean": "mean", "late": "late"}
@@ -26,8 +25,7 @@ def from_huggingface(settings: files.Settings) -> EuroBertConfig:
     settings.only("is_causal", False)
     settings.only("clf_pooling", settings.get("classifier_pooling"))  # What the first files call it.
     found = files.from_huggingface(settings, biased=files.all_biases, causal=False)
-    reads = settings.one_of("classifier_pooling", READS)
-    return EuroBertConfig(**vars(found), reads=reads)
+    return EuroBertConfig(**vars(found) | {"reads": settings.one_of("classifier_pooling", READS)})
 
 
 def from_gguf(settings: files.Settings) -> EuroBertConfig:
@@ -42,15 +40,13 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return [*files.plain_tensors(config), *([bias] if "feedforward.up" in (config.biased or ()) else [])]
 
 
-ARCHITECTURE = replace(
-    files.family(
-        "eurobert",
-        from_huggingface,
-        tensors,
-        read_gguf=from_gguf,
-        ignored=(ROTATION,),
-        defaults={"max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "classifier_pooling": "late"},
-    ),
+ARCHITECTURE = files.family(
+    "eurobert",
+    from_huggingface,
+    tensors,
+    read_gguf=from_gguf,
+    ignored=(ROTATION,),
+    defaults={"max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "classifier_pooling": "late"},
     capabilities=frozenset({"encode", "fill"}),
     heads=HeadFiles("classifier", "classifier", ("labels.dense", "dense", "gelu"), question=None),
 )

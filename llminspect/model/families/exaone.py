@@ -5,8 +5,6 @@ LG AI Research 2024, "EXAONE 3.5: Series of Large Language Models for Real-world
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from llminspect.model import decoder_files as files
 from llminspect.model.settings import ACTIVATIONS
 
@@ -36,7 +34,6 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
 
 
 DEFAULTS = {"activation_function": "silu", "layer_norm_epsilon": 1e-5, "max_position_embeddings": 2048}
-ARCHITECTURE = replace(
-    files.family("exaone", from_huggingface, tensors, read_gguf=files.from_gguf, defaults=DEFAULTS),
-    prefix="transformer.",
+ARCHITECTURE = files.family(
+    "exaone", from_huggingface, tensors, read_gguf=files.from_gguf, defaults=DEFAULTS, prefix="transformer."
 )

@@ -6,38 +6,24 @@ Almazrouei et al. 2023, "The Falcon Series of Open Language Models", section 4.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.model import rotary_files
-from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes
+from llminspect.model.config import GGUF, HUGGINGFACE, OlderConfig, read_older, read_sizes
 from llminspect.model.heads import OLDER_DECODER_HEADS
-from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.settings import Settings
 from llminspect.model.spec import Architecture, TensorSpec, around, linear_specs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.core.array import Array
-    from llminspect.core.rotary import Rotary
-    from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class FalconConfig(Config):
-    norm = "layer"
-    sizes: Sizes
-    norm_epsilon: float
-    activation: str
-    rotary: Rotary | None
-    rounded_alibi: bool
-    parallel: bool
+class FalconConfig(OlderConfig):
+    stated = "sizes norm_epsilon activation rotary rounded_alibi parallel two_norms biased tied causal"
     two_norms: bool
     """Whether steps side by side have a norm each."""
-    biased: bool
-    tied: bool
-    causal: bool = True
+    biased: bool = False
 
 
 def older_from_huggingface(settings: Settings) -> FalconConfig:
@@ -63,16 +49,17 @@ def from_huggingface(settings: Settings) -> FalconConfig:
     alibi = settings.flag("alibi", False)
     if alibi:  # What a file says of a rotation then, nobody reads.
         settings.skip("rope_theta", "rope_scaling", "rope_parameters")
-    return FalconConfig(
-        sizes=sizes,
-        norm_epsilon=settings.number("layer_norm_epsilon"),
-        activation=settings.one_of("activation", ACTIVATIONS),
+    return read_older(
+        FalconConfig,
+        settings,
+        sizes,
+        epsilon="layer_norm_epsilon",
+        activation="activation",
         rotary=None if alibi else rotary_files.from_huggingface(settings, sizes.E, sizes.context),
         rounded_alibi=alibi,
         parallel=parallel,
         two_norms=norms == 2,
         biased=settings.flag("bias", False),
-        tied=settings.flag("tie_word_embeddings"),
         causal=settings.flag("is_causal", True),
     )
 
@@ -86,11 +73,8 @@ def from_gguf(settings: Settings) -> FalconConfig:
         norm_epsilon=settings.number("attention.layer_norm_epsilon"),
         activation="gelu",
         rotary=rotary_files.from_gguf(settings, sizes.E, sizes.context),
-        rounded_alibi=False,
         parallel=True,
         two_norms=sizes.K > 1,
-        biased=False,
-        tied=True,
         causal=settings.flag("attention.causal", True),
     )
 

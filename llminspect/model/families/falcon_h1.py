@@ -6,19 +6,16 @@ Zuo et al. 2025, "Falcon-H1", section 2. The weights are multiplied as they are 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.model import decoder_files as files
 from llminspect.model import state_files
 from llminspect.model.families import hybrid
 from llminspect.model.selective_states import Mamba2
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.model.spec import TensorSpec
+from llminspect.model.spec import TensorSpec
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ ARCHITECTURES = tuple(
         name,
         from_huggingface,
         partial(tensors, norms=norms),
-        model_type=model_type,
+        model_types=(model_type,),
         gguf={"gemma3": (name, "gemma-embedding"), "vaultgemma": ()}.get(name, name),
         read_gguf=from_gguf,
         defaults=defaults,

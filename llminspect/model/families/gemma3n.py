@@ -14,17 +14,9 @@ from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import Glu
 from llminspect.core.rotary import Rotary
 from llminspect.model import decoder_files as files
+from llminspect.model import lending_files as lending
 from llminspect.model.config import GGUF, HUGGINGFACE, read_sizes
 from llminspect.model.families.gemma import two_rotations
-from llminspect.model.lending_files import (
-    NORM_BEFORE,
-    NORMS_AFTER,
-    UNUSED,
-    attention_specs,
-    lending,
-    per_layer_specs,
-    per_layer_tables,
-)
 from llminspect.model.mixture_files import same_in_all
 
 
@@ -32,9 +24,7 @@ from llminspect.model.mixture_files import same_in_all
 class Gemma3nConfig(files.DecoderConfig):
     """With what says which arrays there are."""
 
-    streams: int
-    active: int
-    sparsity: tuple[float, ...]
+    stated = f"{files.DecoderConfig.stated} streams active sparsity"
     low_rank: int
     """Of the path beside the attention."""
     per_layer_tokens: int
@@ -105,12 +95,11 @@ def _shares(settings: files.Settings, key: str, stated: Any, layers: int) -> tup
 def _settled(
     found: files.DecoderConfig, settings: files.Settings, key: str, of_streams: tuple[str, str], **known: Any
 ) -> Gemma3nConfig:
-    count, active = settings.whole(of_streams[0]), settings.need(of_streams[1])
+    count, stated = settings.whole(of_streams[0]), settings.need(of_streams[1])
     if count < 2:
         raise settings.wrong(of_streams[0], "at least 2")
-    if type(active) is not int or not 0 <= active < count:
-        raise settings.wrong(of_streams[1], f"a stream, from 0 to {count - 1}")
-    return Gemma3nConfig(**vars(lending(found, settings, key)) | known, streams=count, active=active)
+    active = settings.between(of_streams[1], 0, count - 1, f"a stream, from 0 to {count - 1}", stated)
+    return Gemma3nConfig(**vars(lending.lending(found, settings, key)) | known | {"streams": count, "active": active})
 
 
 def tensors(config: Gemma3nConfig) -> list[files.TensorSpec]:
@@ -127,11 +116,17 @@ def tensors(config: Gemma3nConfig) -> list[files.TensorSpec]:
         ),
         files.TensorSpec("streams.scale", "D", "altup.correct_output_scale", "altup_correct_scale.weight"),
     ]
-    same = [*NORMS_AFTER, *NORM_BEFORE, *files.feed_forward_specs(config), *beside, *per_layer_specs(config)]
+    same = [
+        *lending.NORMS_AFTER,
+        *lending.NORM_BEFORE,
+        *files.feed_forward_specs(config),
+        *beside,
+        *lending.per_layer_specs(config),
+    ]
     ends = (("into", "altup_projections", "altup_proj"), ("out_of", "altup_unembed_projections", "altup_unembd_proj"))
     return [
-        *files.around_layers(config, lambda index: [*same, *attention_specs(config, index)]),
-        *per_layer_tables(config, str(config.per_layer_tokens)),
+        *files.around_layers(config, lambda index: [*same, *lending.attention_specs(config, index)]),
+        *lending.per_layer_tables(config, str(config.per_layer_tokens)),
         *(
             files.TensorSpec(
                 f"streams.{end}.weight",
@@ -170,8 +165,8 @@ ARCHITECTURE = files.family(
     "gemma3n",
     from_huggingface,
     tensors,
-    model_type="gemma3n_text",
+    model_types=("gemma3n_text",),
     read_gguf=from_gguf,
-    ignored=UNUSED,
+    ignored=lending.UNUSED,
     defaults=DEFAULTS,
 )

@@ -13,18 +13,9 @@ from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import Glu
 from llminspect.core.rotary import Rotary
 from llminspect.model import decoder_files as files
+from llminspect.model import lending_files as lending
 from llminspect.model import rotary_files
 from llminspect.model.config import GGUF, read_sizes
-from llminspect.model.lending_files import (
-    NORM_BEFORE,
-    NORMS_AFTER,
-    UNUSED,
-    attention_specs,
-    lending,
-    per_layer_specs,
-    per_layer_tables,
-    whole_or_none,
-)
 from llminspect.model.mixture_files import specs_beside
 
 
@@ -62,7 +53,7 @@ def from_huggingface(settings: files.Settings) -> Gemma4Config:
         found,
         settings,
         "num_kv_shared_layers",
-        per_layer=whole_or_none(settings, "hidden_size_per_layer_input"),
+        per_layer=lending.whole_or_none(settings, "hidden_size_per_layer_input"),
         whole_heads=whole,
         logit_cap=settings.perhaps("final_logit_softcapping"),
         same_keys=same,
@@ -140,7 +131,7 @@ def from_gguf(settings: files.Settings) -> Gemma4Config:
         found,
         settings,
         "attention.shared_kv_layers",
-        per_layer=whole_or_none(settings, "embedding_length_per_layer_input"),
+        per_layer=lending.whole_or_none(settings, "embedding_length_per_layer_input"),
         whole_heads=(whole_keys, whole_width),
         logit_cap=settings.perhaps("final_logit_softcapping"),
         same_keys=None,
@@ -163,7 +154,7 @@ def _settled(found: files.DecoderConfig, settings: files.Settings, key: str, **k
     """With what both kinds of file say alike; `key` is that of how many layers borrow keys and values."""
     last = found.sizes.L - 1  # It sees everything.
     windowed = tuple(index for index in found.windowed if index != last)
-    changed = lending(replace(found, windowed=windowed), settings, key)
+    changed = lending.lending(replace(found, windowed=windowed), settings, key)
     return Gemma4Config(**vars(changed) | known)
 
 
@@ -179,18 +170,18 @@ SCALE = files.TensorSpec("output.scale", "1", "layer_scalar", "layer_output_scal
 def tensors(config: Gemma4Config) -> list[files.TensorSpec]:
     def layer(index: int) -> list[files.TensorSpec]:
         units, whole = str(hidden_units(config, index)), index not in config.windowed
-        plain = (*NORM_BEFORE, *files.feed_forward_specs(config, units))
+        plain = (*lending.NORM_BEFORE, *files.feed_forward_specs(config, units))
         return [
-            *NORMS_AFTER,
-            *attention_specs(
+            *lending.NORMS_AFTER,
+            *lending.attention_specs(
                 config, index, None if whole and config.same_keys is None else not (whole and config.same_keys)
             ),
             *(specs_beside(units, folded=config.same_keys is None) if config.experts else plain),
             SCALE,
-            *(per_layer_specs(config) if config.per_layer else ()),
+            *(lending.per_layer_specs(config) if config.per_layer else ()),
         ]
 
-    around = [*files.around_layers(config, layer), *(per_layer_tables(config) if config.per_layer else ())]
+    around = [*files.around_layers(config, layer), *(lending.per_layer_tables(config) if config.per_layer else ())]
     if config.same_keys is None:  # A GGUF file has the pairs that do not turn as very large divisors.
         around += [replace(spec, optional=False) for spec in files.divisor_specs(config)]
     return around
@@ -214,8 +205,8 @@ ARCHITECTURE = files.family(
     "gemma4",
     from_huggingface,
     tensors,
-    model_type="gemma4_text",
+    model_types=("gemma4_text",),
     read_gguf=from_gguf,
-    ignored=UNUSED,
+    ignored=lending.UNUSED,
     defaults=DEFAULTS,
 )

@@ -6,50 +6,40 @@ Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", sect
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-from llminspect.model.config import GGUF, Config, Sizes, read_sizes
+from llminspect.model.config import GGUF, OlderConfig, read_older, read_sizes
 from llminspect.model.copies import Copy, causal_rule, hiding_number
 from llminspect.model.heads import NO_LAYER, OLDER_DECODER_HEADS, HeadFiles, OutputHead
-from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.settings import Settings
 from llminspect.model.spec import Architecture, TensorSpec, around, fused_specs, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.model.settings import Settings
-
 
 KEYS = {"L": "n_layer", "D": "n_embd", "H": "n_head", "context": "n_positions"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class GPT2Config(Config):
-    norm = "layer"
-    sizes: Sizes
-    norm_epsilon: float
-    activation: str
-    scale: float
+class GPT2Config(OlderConfig):
+    stated = "sizes norm_epsilon activation scale scale_by_layer tied causal"
     scale_by_layer: bool = False
     """Whether the scores of layer n are divided by n + 1 as well."""
-    tied: bool = True
-    causal: bool = True
 
     def scale_of(self, index: int) -> float:
-        return self.scale / (index + 1) if self.scale_by_layer else self.scale
+        return super().scale_of(index) / (index + 1 if self.scale_by_layer else 1)
 
 
 def from_huggingface(settings: Settings) -> GPT2Config:
     sizes = read_sizes(settings, KEYS, F=settings.whole("n_inner", 4 * settings.whole("n_embd")))
     settings.only("n_ctx", sizes.context)
     settings.skip("reorder_and_upcast_attn", *(key for key in settings.values if key.startswith("summary_")))
-    return GPT2Config(
-        sizes=sizes,
-        norm_epsilon=settings.number("layer_norm_epsilon"),
-        activation=settings.one_of("activation_function", ACTIVATIONS),
+    return read_older(
+        GPT2Config,
+        settings,
+        sizes,
+        epsilon="layer_norm_epsilon",
+        activation="activation_function",
         scale=sizes.E**-0.5 if settings.flag("scale_attn_weights") else 1.0,
         scale_by_layer=settings.flag("scale_attn_by_inverse_layer_idx"),
-        tied=settings.flag("tie_word_embeddings"),
         causal=settings.flag("is_causal", True),
     )
 

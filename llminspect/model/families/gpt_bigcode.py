@@ -7,15 +7,12 @@ Write-Head is All You Need".
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from llminspect.model.config import GGUF, read_sizes
 from llminspect.model.families import gpt2
 from llminspect.model.families.gpt_neox import part_of_heads
+from llminspect.model.settings import Settings
 from llminspect.model.spec import TensorSpec, for_layers, fused_specs, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
 
 RUNNING = (
     *("attention_softmax_in_fp32", "scale_attention_softmax_in_fp32", "inference_runner", "validate_runner_input"),

@@ -6,51 +6,39 @@ Black et al. 2021, "GPT-Neo: Large Scale Autoregressive Language Modeling with M
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-from llminspect.model.config import Config, Sizes, read_sizes
+from llminspect.model.config import OlderConfig, read_older, read_sizes
 from llminspect.model.copies import Copy, hiding_number
 from llminspect.model.heads import OLDER_DECODER_HEADS
-from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.maps import attention_maps
+from llminspect.model.settings import Settings
 from llminspect.model.spec import Architecture, TensorSpec, around, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.model.settings import Settings
 
 KEYS = {"L": "num_layers", "D": "hidden_size", "H": "num_heads", "context": "max_position_embeddings"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeoConfig(Config):
-    norm = "layer"
-    sizes: Sizes
-    norm_epsilon: float
-    activation: str
+class NeoConfig(OlderConfig):
+    stated = "sizes norm_epsilon activation window windowed tied"
     window: int
-    windowed: tuple[int, ...]
-    tied: bool
-    causal = True
-
-    def scale_of(self, index: int) -> float:
-        return 1.0
-
-    def window_of(self, index: int) -> int | None:
-        return self.window if index in self.windowed else None
+    scale: float = 1.0
 
 
 def from_huggingface(settings: Settings) -> NeoConfig:
     sizes = read_sizes(settings, KEYS, F=settings.whole("intermediate_size", 4 * settings.whole("hidden_size")))
     settings.skip(*(key for key in settings.values if key.startswith("summary_")))
     settings.only("is_causal", True)  # The reference masks what comes after whatever is written.
-    return NeoConfig(
-        sizes=sizes,
-        norm_epsilon=settings.number("layer_norm_epsilon"),
-        activation=settings.one_of("activation_function", ACTIVATIONS),
+    return read_older(
+        NeoConfig,
+        settings,
+        sizes,
+        epsilon="layer_norm_epsilon",
+        activation="activation_function",
         window=settings.whole("window_size"),
         windowed=_windowed(settings, sizes.L),
-        tied=settings.flag("tie_word_embeddings"),
     )
 
 
@@ -67,8 +55,6 @@ def _windowed(settings: Settings, layers: int) -> tuple[int, ...]:
 
 def visible(found: Array, config: NeoConfig) -> bool:
     """Ones where a token sees another: itself and all before it, or those of its window."""
-    import numpy as np
-
     tokens = found.shape[-1]
     if found.size != tokens**2:
         return False
@@ -77,15 +63,12 @@ def visible(found: Array, config: NeoConfig) -> bool:
 
 
 def tensors(config: NeoConfig) -> list[TensorSpec]:
+    *inner, output = attention_maps("attn.attention.{}_proj", "attn.attention.out_proj")
     layer = [
         *linear_specs(("attention.norm", "D", "ln_1", None), bias=True),
+        *linear_specs(*inner),
         *linear_specs(
-            ("attention.query", "HE D", "attn.attention.q_proj", None),
-            ("attention.key", "HE D", "attn.attention.k_proj", None),
-            ("attention.value", "HE D", "attn.attention.v_proj", None),
-        ),
-        *linear_specs(
-            ("attention.output", "D HE", "attn.attention.out_proj", None),
+            output,
             ("feedforward.norm", "D", "ln_2", None),
             ("feedforward.up", "F D", "mlp.c_fc", None),
             ("feedforward.down", "D F", "mlp.c_proj", None),

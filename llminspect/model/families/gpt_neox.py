@@ -5,35 +5,23 @@ Black et al. 2022, "GPT-NeoX-20B", section 2.1; Biderman et al. 2023, "Pythia", 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.model import rotary_files
-from llminspect.model.config import GGUF, HUGGINGFACE, Config, Sizes, read_sizes
+from llminspect.model.config import GGUF, HUGGINGFACE, OlderConfig, read_older, read_sizes
 from llminspect.model.copies import ROTATION, Copy, causal_rule, hiding_number
 from llminspect.model.heads import OLDER_DECODER_HEADS
-from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.settings import Settings
 from llminspect.model.spec import Architecture, TensorSpec, around, linear_specs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.core.array import Array
-    from llminspect.core.rotary import Rotary
-    from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeoXConfig(Config):
-    norm = "layer"
-    sizes: Sizes
-    norm_epsilon: float
-    activation: str
-    rotary: Rotary
-    parallel: bool
+class NeoXConfig(OlderConfig):
+    stated = "sizes norm_epsilon activation rotary parallel attention_bias tied causal"
     attention_bias: bool
-    tied: bool
-    causal: bool = True
 
 
 def from_huggingface(settings: Settings) -> NeoXConfig:
@@ -43,15 +31,13 @@ def from_huggingface(settings: Settings) -> NeoXConfig:
         if settings.get(older) is not None:
             settings.defaults[key] = settings.number(older)
             settings.only(key, settings.number(older))
-    rotary = rotary_files.from_huggingface(settings, sizes.E, sizes.context)
-    return NeoXConfig(
-        sizes=sizes,
-        norm_epsilon=settings.number("layer_norm_eps"),
-        activation=settings.one_of("hidden_act", ACTIVATIONS),
-        rotary=rotary,
+    return read_older(
+        NeoXConfig,
+        settings,
+        sizes,
+        rotary=rotary_files.from_huggingface(settings, sizes.E, sizes.context),
         parallel=settings.flag("use_parallel_residual"),
         attention_bias=settings.flag("attention_bias"),
-        tied=settings.flag("tie_word_embeddings"),
         causal=settings.flag("is_causal", True),
     )
 
@@ -65,7 +51,6 @@ def from_gguf(settings: Settings) -> NeoXConfig:
         rotary=rotary_files.from_gguf(settings, sizes.E, sizes.context),
         parallel=settings.flag("use_parallel_residual", True),
         attention_bias=True,
-        tied=True,
         causal=settings.flag("attention.causal", True),
     )
 

@@ -90,7 +90,6 @@ DEFAULTS: dict[str, Any] = {
     "swiglu_limit": 7.0,
     "max_position_embeddings": 131_072,
 }
-_GPT_OSS = files.family(
-    "gpt-oss", from_huggingface, tensors, model_type="gpt_oss", read_gguf=from_gguf, defaults=DEFAULTS
+ARCHITECTURE = files.family(
+    "gpt-oss", from_huggingface, tensors, read_gguf=from_gguf, defaults=DEFAULTS, experts_alternate=True
 )
-ARCHITECTURE = replace(_GPT_OSS, experts_alternate=True)

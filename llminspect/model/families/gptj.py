@@ -5,32 +5,22 @@ Wang and Komatsuzaki 2021, "GPT-J-6B: A 6 Billion Parameter Autoregressive Langu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from llminspect.core.dataclass import dataclass
 from llminspect.core.rotary import Rotary
-from llminspect.model.config import Config, Sizes, read_sizes
+from llminspect.model.config import OlderConfig, read_older, read_sizes
 from llminspect.model.copies import Copy, causal_rule, hiding_number
 from llminspect.model.heads import OLDER_DECODER_HEADS
-from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.maps import attention_maps
+from llminspect.model.settings import Settings
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
 
 KEYS = {"L": "n_layer", "D": "n_embd", "H": "n_head", "context": "n_positions"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class GPTJConfig(Config):
-    norm = "layer"
-    parallel = True
-    sizes: Sizes
-    norm_epsilon: float
-    activation: str
-    rotary: Rotary
-    tied: bool
-    causal: bool = True
+class GPTJConfig(OlderConfig):
+    stated = "sizes norm_epsilon activation rotary tied causal"
+    parallel: bool = True
 
 
 def from_huggingface(settings: Settings) -> GPTJConfig:
@@ -41,12 +31,13 @@ def from_huggingface(settings: Settings) -> GPTJConfig:
     turned = settings.whole("rotary_dim")
     if turned % 2 or not 2 <= turned <= sizes.E:
         raise settings.wrong("rotary_dim", f"an even number from 2 to {sizes.E}, the width of a head")
-    return GPTJConfig(
-        sizes=sizes,
-        norm_epsilon=settings.number("layer_norm_epsilon"),
-        activation=settings.one_of("activation_function", ACTIVATIONS),
+    return read_older(
+        GPTJConfig,
+        settings,
+        sizes,
+        epsilon="layer_norm_epsilon",
+        activation="activation_function",
         rotary=Rotary(turned, 10_000.0, pairs="interleaved"),
-        tied=settings.flag("tie_word_embeddings"),
         causal=settings.flag("is_causal", True),
     )
 
@@ -54,12 +45,7 @@ def from_huggingface(settings: Settings) -> GPTJConfig:
 def tensors(config: GPTJConfig) -> list[TensorSpec]:
     layer = [
         *linear_specs(("attention.norm", "D", "ln_1", None), bias=True),
-        *linear_specs(
-            ("attention.query", "HE D", "attn.q_proj", None),
-            ("attention.key", "HE D", "attn.k_proj", None),
-            ("attention.value", "HE D", "attn.v_proj", None),
-            ("attention.output", "D HE", "attn.out_proj", None),
-        ),
+        *linear_specs(*attention_maps("attn.{}_proj", "attn.out_proj")),
         *linear_specs(
             ("feedforward.up", "F D", "mlp.fc_in", None), ("feedforward.down", "D F", "mlp.fc_out", None), bias=True
         ),

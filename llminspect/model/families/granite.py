@@ -109,14 +109,6 @@ TODAY = {
 }
 SPELLINGS = tuple((f".{BLOCK}.{today}", f".{BLOCK}.{older}") for today, older in TODAY.items())
 """What a file calls the parts of a mixture where it was not brought back to the names of before transformers 5."""
-MIXTURE = files.family(
-    "granitemoe",
-    mixture_from_huggingface,
-    mixture_tensors,
-    read_gguf=mixture_from_gguf,
-    defaults={**DEFAULTS, "num_local_experts": 8, "num_experts_per_tok": 2},
-    spellings=SPELLINGS,
-)
 ARCHITECTURES = (
     files.family(
         "granite", from_huggingface, partial(files.plain_tensors, permuted=True), read_gguf=from_gguf, defaults=DEFAULTS
@@ -127,5 +119,13 @@ ARCHITECTURES = (
         clova_tensors,
         defaults={**DEFAULTS, "attention_multiplier": None, "use_post_norm": True},
     ),
-    replace(MIXTURE, model_types=("granitemoe", "granitemoeshared")),
+    files.family(
+        "granitemoe",
+        mixture_from_huggingface,
+        mixture_tensors,
+        model_types=("granitemoe", "granitemoeshared"),
+        read_gguf=mixture_from_gguf,
+        defaults={**DEFAULTS, "num_local_experts": 8, "num_experts_per_tok": 2},
+        spellings=SPELLINGS,
+    ),
 )

@@ -6,18 +6,14 @@ Zhang et al. 2024, "mGTE: Generalized Long-Context Text Representation and Reran
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from llminspect.core.rotary import Linear, Rotary
 from llminspect.model import rotary_files
-from llminspect.model.config import HUGGINGFACE, read_sizes
+from llminspect.model.config import HUGGINGFACE, read_older, read_sizes
 from llminspect.model.decoder_files import QUERY_KEY_VALUE
 from llminspect.model.families.bert import DEFAULTS, BertConfig, kin, readout_of, tensors
-from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.settings import Settings
 from llminspect.model.spec import fused_specs, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
 
 
 def from_huggingface(settings: Settings) -> BertConfig:
@@ -27,16 +23,10 @@ def from_huggingface(settings: Settings) -> BertConfig:
     for key, value in (("layer_norm_type", "layer_norm"), ("pack_qkv", True), ("position_embedding_type", "rope")):
         settings.only(key, value)
     settings.only("logn_attention_scale", False)
-    sizes, segments = read_sizes(settings, HUGGINGFACE), settings.get("type_vocab_size")
-    return BertConfig(
-        sizes=sizes,
-        norm_epsilon=settings.number("layer_norm_eps"),
-        activation=settings.one_of("hidden_act", ACTIVATIONS),
-        positions=0,
-        segments=0 if segments == 0 else settings.whole("type_vocab_size"),
-        tied=settings.flag("tie_word_embeddings"),
-        rotary=rotation(settings, sizes.E, sizes.context),
-    )
+    sizes = read_sizes(settings, HUGGINGFACE)
+    segments = 0 if settings.get("type_vocab_size") == 0 else settings.whole("type_vocab_size")
+    rotary = rotation(settings, sizes.E, sizes.context)
+    return read_older(BertConfig, settings, sizes, segments=segments, rotary=rotary)
 
 
 def rotation(settings: Settings, width: int, context: int) -> Rotary:

@@ -6,15 +6,13 @@ IBM 2025, "Granite 4.0" (model cards); IBM, Princeton, CMU and UIUC 2024, "Bamba
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.model import decoder_files as files
 from llminspect.model import state_files
 from llminspect.model.families import granite
 from llminspect.model.selective_states import Mamba2
-
-if TYPE_CHECKING:
-    from llminspect.model.spec import TensorSpec
+from llminspect.model.spec import TensorSpec
 
 STATES, ATTENTIONS = ("linear_attention", "mamba"), ("full_attention", "attention")
 """What today's files and older ones call the kinds of layer."""
@@ -44,9 +42,8 @@ def with_mamba(
         limits=state_files.step_limits(settings),
         **known,
     )
-    maps = ("state.input", "state.output") if settings.flag("mamba_proj_bias") else ()
-    convolution = ("state.convolution",) if settings.flag("mamba_conv_bias", True) else ()
-    config = replace(config, biased=(*(config.biased or ()), *maps, *convolution))
+    biased = state_files.biases(settings, "mamba_proj_bias", "mamba_conv_bias")
+    config = replace(config, biased=(*(config.biased or ()), *biased))
     return state_files.with_state(config, state, layers, layers if alone else ())
 
 
@@ -111,11 +108,7 @@ def granite_tensors(config: files.DecoderConfig) -> list[TensorSpec]:
     return files.around_layers(config, lambda index: [*mixer_specs(config, index), *norm, *fed])
 
 
-FED = (
-    ("feedforward.gate", "F D", "feed_forward.gate_proj", "ffn_gate"),
-    ("feedforward.up", "F D", "feed_forward.up_proj", "ffn_up"),
-    ("feedforward.down", "D F", "feed_forward.down_proj", "ffn_down"),
-)
+FED = files.gated_maps("feed_forward", "F")
 BEFORE_FED = files.linear_specs(("feedforward.norm", "D", "pre_ff_layernorm", "ffn_norm"))
 FINAL = files.linear_specs(("final.norm", "D", "final_layernorm", "output_norm"))
 

@@ -6,6 +6,7 @@ Cai et al. 2024, "InternLM2 Technical Report", section 2.2.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from llminspect.model import decoder_files as files
 from llminspect.model.families.falcon import part_of_groups
@@ -28,10 +29,6 @@ NAMES = {
 """Parts of a tensor's name in Llama's files, and what they are here."""
 
 
-def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    return files.from_huggingface(settings, biased=files.ATTENTION if settings.flag("bias") else ())
-
-
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     found = [files.renamed(spec, NAMES) for spec in files.plain_tensors(config, permuted=True)]
     parts = {name: part_of_groups(name) for name in ("query", "key", "value")}
@@ -40,4 +37,5 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
 
 
 DEFAULTS = {"bias": True, "max_position_embeddings": 2048, "pad_token_id": 2}
+from_huggingface = partial(files.from_huggingface, biased=partial(files.attention_biases, key="bias"))
 ARCHITECTURE = files.family("internlm2", from_huggingface, tensors, read_gguf=files.from_gguf, defaults=DEFAULTS)

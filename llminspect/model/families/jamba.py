@@ -6,17 +6,14 @@ Lieber et al. 2024, "Jamba: A Hybrid Transformer-Mamba Language Model", section 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from llminspect.files.weights import WeightFile
 from llminspect.model import decoder_files as files
 from llminspect.model import mixture_files as mixtures
 from llminspect.model import state_files
 from llminspect.model.families import hybrid
 from llminspect.model.selective_states import Mamba
-
-if TYPE_CHECKING:
-    from llminspect.files.weights import WeightFile
-    from llminspect.model.spec import TensorSpec
+from llminspect.model.spec import TensorSpec
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
@@ -35,9 +32,8 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
         plain_width=sizes.F,
         plain_layers=tuple(index for index in range(sizes.L) if index not in mixing),
     )
-    maps = ("state.input", "state.output") if settings.flag("mamba_proj_bias") else ()
-    convolution = ("state.convolution",) if settings.flag("mamba_conv_bias", True) else ()
-    config = files.from_huggingface(settings, sizes, experts=router if sizes.X else None, biased=(*maps, *convolution))
+    biased = state_files.biases(settings, "mamba_proj_bias", "mamba_conv_bias")
+    config = files.from_huggingface(settings, sizes, experts=router if sizes.X else None, biased=biased)
     rank = -(sizes.D // -16)
     state = Mamba(
         settings.whole("mamba_expand") * sizes.D,
@@ -51,9 +47,8 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 def each(settings: files.Settings, kind: str, layers: int) -> tuple[int, ...]:
     """The layers that a period and the first of them name."""
-    period, first = settings.whole(f"{kind}_period"), settings.get(f"{kind}_offset")
-    if type(first) is not int or not 0 <= first < period:
-        raise settings.wrong(f"{kind}_offset", f"a whole number from 0 to {period - 1}")
+    period = settings.whole(f"{kind}_period")
+    first = settings.between(f"{kind}_offset", 0, period - 1, f"a whole number from 0 to {period - 1}")
     return tuple(range(first, layers, period))
 
 
@@ -106,11 +101,12 @@ def tensors(config: files.DecoderConfig) -> list[TensorSpec]:
     return files.around_layers(config, layer, hybrid.FINAL)
 
 
-JAMBA = files.family(
+ARCHITECTURE = files.family(
     "jamba",
     from_huggingface,
     tensors,
     read_gguf=from_gguf,
+    settle=settle,
     defaults={
         "num_key_value_heads": 8,
         "max_position_embeddings": 262_144,
@@ -125,4 +121,3 @@ JAMBA = files.family(
         "mamba_expand": 2,
     },
 )
-ARCHITECTURE = replace(JAMBA, settle=settle)

@@ -6,29 +6,24 @@ steps are gated (Shazeer 2020). The model for code norms queries and keys beside
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-from llminspect.core.feedforward import Glu
-from llminspect.model.config import HUGGINGFACE, read_sizes
+from llminspect.core.feedforward import GatedUnit, Glu
+from llminspect.files.weights import WeightFile
+from llminspect.model.config import HUGGINGFACE, read_older, read_sizes
 from llminspect.model.families.bert import BERT_HEAD, BERT_LAYER, BertConfig, bert_from_gguf, kin, tensors
-from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.settings import Settings
 from llminspect.model.spec import TensorSpec, linear_specs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.core.array import Array
-    from llminspect.core.feedforward import GatedUnit
-    from llminspect.files.weights import WeightFile
-    from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class JinaConfig(BertConfig):
-    alibi = True
-    mirrored = True
+    alibi: bool = True
+    mirrored: bool = True
     gate: str
     """The activation of what gates."""
     gate_last: bool = False
@@ -48,20 +43,14 @@ def from_huggingface(settings: Settings) -> JinaConfig:
     settings.only("position_embedding_type", "alibi")
     settings.only("is_decoder", False)
     settings.skip("emb_pooler", "attn_implementation")  # What stands after the model; how it is computed.
-    return JinaConfig(
-        sizes=read_sizes(settings, HUGGINGFACE),
-        norm_epsilon=settings.number("layer_norm_eps"),
-        activation=settings.one_of("hidden_act", ACTIVATIONS),
-        gate=settings.one_of("feed_forward_type", GATES),
-        positions=0,
-        segments=settings.whole("type_vocab_size"),
-        tied=settings.flag("tie_word_embeddings"),
-    )
+    gate, segments = settings.one_of("feed_forward_type", GATES), settings.whole("type_vocab_size")
+    return read_older(JinaConfig, settings, read_sizes(settings, HUGGINGFACE), gate=gate, segments=segments)
 
 
 def from_gguf(settings: Settings) -> JinaConfig:
-    found = replace(bert_from_gguf(settings), positions=0)
-    return JinaConfig(**vars(found), gate="gelu")
+    return JinaConfig(
+        **vars(bert_from_gguf(settings)) | {"positions": 0, "gate": "gelu", "alibi": True, "mirrored": True}
+    )
 
 
 def settle(config: JinaConfig, weights: WeightFile) -> JinaConfig:

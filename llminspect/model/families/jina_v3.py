@@ -7,19 +7,15 @@ its first files hold are not read: what runs is the model without one.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from llminspect.core.rotary import Rotary
 from llminspect.model import rotary_files
-from llminspect.model.config import HUGGINGFACE, read_sizes
+from llminspect.model.config import HUGGINGFACE, read_older, read_sizes
 from llminspect.model.copies import Copy
 from llminspect.model.decoder_files import QUERY_KEY_VALUE, sizes_from_gguf
 from llminspect.model.families.bert import DEFAULTS, HEADS, ROBERTA_HEAD, BertConfig, copies, kin, readout_of, tensors
-from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.settings import Settings
 from llminspect.model.spec import fused_specs, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
 
 OF_TASKS = """
     lora_adaptations lora_prompts task_instructions lora_alpha lora_dropout_p lora_main_params_trainable lora_rank
@@ -34,15 +30,8 @@ def from_huggingface(settings: Settings) -> BertConfig:
     settings.only("is_decoder", False)
     sizes, base = read_sizes(settings, HUGGINGFACE), settings.perhaps("rotary_emb_base")
     turned = Rotary(sizes.E, base) if base is not None else None
-    return BertConfig(
-        sizes=sizes,
-        norm_epsilon=settings.number("layer_norm_eps"),
-        activation=settings.one_of("hidden_act", ACTIVATIONS),
-        positions=0,
-        segments=settings.whole("type_vocab_size"),
-        tied=settings.flag("tie_word_embeddings"),
-        rotary=turned or rotary_files.from_huggingface(settings, sizes.E, sizes.context),
-    )
+    rotary = turned or rotary_files.from_huggingface(settings, sizes.E, sizes.context)
+    return read_older(BertConfig, settings, sizes, segments=settings.whole("type_vocab_size"), rotary=rotary)
 
 
 def from_gguf(settings: Settings) -> BertConfig:
@@ -52,7 +41,6 @@ def from_gguf(settings: Settings) -> BertConfig:
         sizes=sizes,
         norm_epsilon=settings.number("attention.layer_norm_epsilon"),
         activation="gelu",
-        positions=0,
         segments=1 if segments is None else int(segments),
         rotary=rotary_files.from_gguf(settings, sizes.E, sizes.context),
     )

@@ -44,9 +44,7 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
 
 def mixture_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     sizes = files.sizes_from_huggingface(settings, "moe_intermediate_size", settings.whole("num_experts"))
-    dense, biased = settings.get("num_dense_layers"), settings.flag("use_expert_bias", True)
-    if type(dense) is not int or not 0 <= dense <= sizes.L:
-        raise settings.wrong("num_dense_layers", f"how many of the {sizes.L} layers have one network")
+    dense = settings.between("num_dense_layers", 0, sizes.L, f"how many of the {sizes.L} layers have one network")
     experts = files.Experts(
         chosen=files.chosen_experts(settings, "num_experts_per_tok", sizes.X),
         among_chosen=settings.flag("norm_topk_prob"),
@@ -64,7 +62,10 @@ def mixture_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
         epsilon="norm_eps",
         experts=experts,
         tied=settings.flag("tie_embedding", settings.flag("tie_word_embeddings", True)),
-        biased=(*(BIASED if settings.flag("conv_bias") else ()), *((CHOICE,) if biased else ())),
+        biased=(
+            *(BIASED if settings.flag("conv_bias") else ()),
+            *((CHOICE,) if settings.flag("use_expert_bias", True) else ()),
+        ),
     )
     return with_convolutions(config, settings.whole("conv_L_cache"), attention_layers(settings, sizes.L))
 
@@ -115,11 +116,7 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
 
     def layer(index: int) -> list[files.TensorSpec]:
         width = "F" if experts is None else str(experts.plain_width)
-        plain = files.linear_specs(
-            ("feedforward.gate", f"{width} D", "feed_forward.w1", "ffn_gate"),
-            ("feedforward.up", f"{width} D", "feed_forward.w3", "ffn_up"),
-            ("feedforward.down", f"D {width}", "feed_forward.w2", "ffn_down"),
-        )
+        plain = files.linear_specs(*files.gated_maps("feed_forward", width, ends=names))
         mixer = "attention" if config.attends(index) else "state"
         return [
             *files.linear_specs((f"{mixer}.norm", "D", "operator_norm", "attn_norm")),
@@ -135,10 +132,7 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
 
 def attention_specs(config: files.DecoderConfig) -> list[files.TensorSpec]:
     return files.linear_specs(
-        ("attention.query", "HE D", "self_attn.q_proj", "attn_q"),
-        ("attention.key", "KE D", "self_attn.k_proj", "attn_k"),
-        ("attention.value", "KE D", "self_attn.v_proj", "attn_v"),
-        ("attention.output", "D HE", "self_attn.out_proj", "attn_output"),
+        *files.attention_maps("self_attn.{}_proj", "self_attn.out_proj", files.IN_GGUF, keys="KE"),
         ("attention.query.norm", "E", "self_attn.q_layernorm", "attn_q_norm"),
         ("attention.key.norm", "E", "self_attn.k_layernorm", "attn_k_norm"),
     )

@@ -1,16 +1,56 @@
 """LLaDA: a Llama whose files have other names, which sees both ways and writes by filling masks.
 
-Nie et al. 2025, "Large Language Diffusion Models", section 2; the names are those of OLMo's first code.
+Nie et al. 2025, "Large Language Diffusion Models", section 2; the names are those of OLMo's first code. How files say
+that a decoder fills masks is here for Dream as well.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from llminspect.model import decoder_files as files
-from llminspect.model import masking
-from llminspect.model.config import read_sizes
+from llminspect.model.config import Masking, read_sizes
 from llminspect.model.families import llama
+
+EVENLY = Masking(None, "confidence", even=True, shifted=False)
+"""As many masks in each step, the surest first (LLaDA) …"""
+BY_SHARE = Masking(None, "entropy", even=False, shifted=True)
+"""… or a share of those that are left (Dream)."""
+
+
+def filling_from_huggingface(
+    config: files.DecoderConfig, settings: files.Settings, masking: Masking
+) -> files.DecoderConfig:
+    """Raises ModelError for a model that sees one way, and for a mask that is none of the vocabulary's tokens."""
+    settings.only("is_causal", False)
+    mask_id = _mask_id(settings.get("mask_token_id"), config.sizes.V, settings, "mask_token_id")
+    return replace(config, causal=False, masking=replace(masking, mask_id=mask_id))
+
+
+def filling_from_gguf(config: files.DecoderConfig, settings: files.Settings, masking: Masking) -> files.DecoderConfig:
+    """The same of a GGUF file, which names the mask among the tokenizer's settings."""
+    settings.only("attention.causal", False)
+    key = "tokenizer.ggml.mask_token_id"
+    mask_id = _mask_id(settings.metadata.get(key), config.sizes.V, settings, key)
+    shifted = settings.metadata.get("diffusion.shift_logits", masking.shifted)
+    return replace(config, causal=False, masking=replace(masking, mask_id=mask_id, shifted=bool(shifted)))
+
+
+def _mask_id(stated: Any, vocabulary: int, settings: files.Settings, key: str) -> int | None:
+    if stated is not None and (
+        isinstance(stated, bool) or not isinstance(stated, int) or stated not in range(vocabulary)
+    ):
+        raise settings.wrong(key, f"an id from 0 to {vocabulary - 1}")
+    return stated
+
+
+FILLING: dict[str, Any] = {
+    "capabilities": frozenset({"encode", "fill", "unmask"}),
+    "only_causal": frozenset[str](),
+    "heads": None,
+}
+"""What an architecture has that sees both ways, and fills masks until a text stands there."""
 
 SIZES = {"L": "n_layers", "D": "d_model", "H": "n_heads", "context": "max_sequence_length"}
 NAMES = {
@@ -61,11 +101,11 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     wide = settings.whole("mlp_hidden_size", settings.whole("mlp_ratio", 4) * settings.whole("d_model"))
     sizes = read_sizes(settings, SIZES, K=shared, F=wide, V=rows)
     found = files.from_huggingface(settings, sizes, tied=settings.flag("weight_tying"))
-    return masking.from_huggingface(found, settings, masking.EVENLY)
+    return filling_from_huggingface(found, settings, EVENLY)
 
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:
-    return masking.from_gguf(files.from_gguf(settings, biased=()), settings, masking.EVENLY)
+    return filling_from_gguf(files.from_gguf(settings, biased=()), settings, EVENLY)
 
 
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
@@ -83,5 +123,4 @@ def renamed(name: str | tuple[str, ...] | None) -> str | None:
     return f"transformer.blocks.{index}.{NAMES[inner]}.weight"
 
 
-LLADA = files.family("llada", from_huggingface, tensors, read_gguf=from_gguf, defaults=USUAL)
-ARCHITECTURE = masking.filling(LLADA)
+ARCHITECTURE = files.family("llada", from_huggingface, tensors, read_gguf=from_gguf, defaults=USUAL, **FILLING)

@@ -7,13 +7,11 @@ et al. 2023, "Mistral 7B" (section 2).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.model import decoder_files as files
 from llminspect.model.copies import ROTATION
-
-if TYPE_CHECKING:
-    from llminspect.model.spec import Architecture
+from llminspect.model.spec import Architecture
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
@@ -71,17 +69,17 @@ LLAMA = files.family(
     ignored=(ROTATION,),
     defaults={"max_position_embeddings": 2048},
 )
-MISTRAL = files.family(
-    "mistral",
-    mistral_from_huggingface,
-    tensors,
-    ignored=(ROTATION,),
-    defaults={"num_key_value_heads": 8, "sliding_window": 4096, "max_position_embeddings": 131_072},
-)
 WIDE = {"head_dim": 128, "rms_norm_eps": 1e-5}
 ARCHITECTURES = (
     LLAMA,
     named("iquestcoder", **WIDE, num_key_value_heads=8, max_position_embeddings=131_072),
     named("internlm3", **WIDE, num_key_value_heads=2, max_position_embeddings=32_768, pad_token_id=2),
-    replace(MISTRAL, model_types=("mistral", "ministral")),
+    files.family(
+        "mistral",
+        mistral_from_huggingface,
+        tensors,
+        model_types=("mistral", "ministral"),
+        ignored=(ROTATION,),
+        defaults={"num_key_value_heads": 8, "sliding_window": 4096, "max_position_embeddings": 131_072},
+    ),
 )

@@ -7,29 +7,16 @@ others and be seen by all, other matrices make their queries, keys and values: h
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
 from llminspect.model.copies import Copy
-from llminspect.model.families.bert import (
-    BERT_LAYER,
-    DEFAULTS,
-    ROBERTA_HEAD,
-    BertConfig,
-    bert_from_huggingface,
-    copies,
-    kin,
-    readout_of,
-    tensors,
-)
+from llminspect.model.families import bert
 from llminspect.model.heads import HeadFiles
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
+from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class LongformerConfig(BertConfig):
+class LongformerConfig(bert.BertConfig):
     windows: tuple[int, ...]
     """How far each layer's tokens see, to either side."""
 
@@ -38,7 +25,7 @@ class LongformerConfig(BertConfig):
 
 
 def from_huggingface(settings: Settings) -> LongformerConfig:
-    found, key = bert_from_huggingface(settings, counts_from_padding=True), "attention_window"
+    found, key = bert.bert_from_huggingface(settings, counts_from_padding=True), "attention_window"
     settings.skip("ignore_attention_mask", "attention_mode", "onnx_export", "attention_dilation", "autoregressive")
     stated = settings.need(key)
     widths = stated if isinstance(stated, list) else [stated] * found.sizes.L
@@ -50,13 +37,13 @@ def from_huggingface(settings: Settings) -> LongformerConfig:
 GLOBAL = tuple(Copy(f"encoder.layer.*.attention.self.{part}_global.*") for part in ("query", "key", "value"))
 """Of the tokens that see all."""
 
-ARCHITECTURE = kin(
+ARCHITECTURE = bert.kin(
     "longformer",
-    ROBERTA_HEAD,
+    bert.ROBERTA_HEAD,
     read_huggingface=from_huggingface,
-    tensors=partial(tensors, layer=BERT_LAYER, stack="encoder.layer", head=ROBERTA_HEAD),
-    readout=readout_of("gelu"),
+    tensors=partial(bert.tensors, layer=bert.BERT_LAYER, stack="encoder.layer", head=bert.ROBERTA_HEAD),
+    readout=bert.readout_of("gelu"),
     heads=HeadFiles(None, "classifier", question=None),
-    ignored=(*copies(ROBERTA_HEAD), *GLOBAL),
-    defaults={**DEFAULTS, "attention_window": 512},
+    ignored=(*bert.copies(bert.ROBERTA_HEAD), *GLOBAL),
+    defaults={**bert.DEFAULTS, "attention_window": 512},
 )

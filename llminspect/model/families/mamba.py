@@ -7,8 +7,8 @@ Gu and Dao 2023, "Mamba: Linear-Time Sequence Modeling with Selective State Spac
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
 from llminspect.model import decoder_files as files
@@ -16,11 +16,7 @@ from llminspect.model import state_files
 from llminspect.model.config import Config, read_sizes
 from llminspect.model.selective_states import Mamba, Mamba2
 from llminspect.model.spec import Architecture, around
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.model.states import State
+from llminspect.model.states import State
 
 NO_ATTENTION = {"H": 0, "K": 0, "E": 0, "F": 0, "context": 1 << 20}
 """Nothing counts positions, so the context is as long as one cares to wait; llama.cpp writes the same."""
@@ -28,14 +24,9 @@ NO_ATTENTION = {"H": 0, "K": 0, "E": 0, "F": 0, "context": 1 << 20}
 
 @dataclass(frozen=True, kw_only=True)
 class MambaConfig(Config):
-    sizes: files.Sizes
-    norm_epsilon: float
-    tied: bool
-    state: State
-    state_layers: tuple[int, ...]
+    stated = "sizes norm_epsilon tied state state_layers biased causal"
     biased: tuple[str, ...] | None
     """The linear maps that have a bias; None: the file knows."""
-    causal: bool = True
 
 
 def mamba_from_huggingface(settings: files.Settings) -> MambaConfig:
@@ -83,7 +74,6 @@ def _from_huggingface(settings: files.Settings, state: State) -> MambaConfig:
         "rescale_prenorm_residual", False
     )  # Where it is true, the reference makes weights smaller on reading.
     settings.skip("residual_in_fp32", "time_step_min", "time_step_max", "time_step_floor")
-    maps = ("state.input", "state.output") if settings.flag("use_bias") else ()
     sizes = read_sizes(settings, {"L": "num_hidden_layers", "D": "hidden_size"}, **NO_ATTENTION)
     causal = settings.flag("is_causal", True)
     if not causal:
@@ -94,7 +84,7 @@ def _from_huggingface(settings: files.Settings, state: State) -> MambaConfig:
         tied=settings.flag("tie_word_embeddings"),
         state=state,
         state_layers=tuple(range(sizes.L)),
-        biased=(*maps, "state.convolution") if settings.flag("use_conv_bias", True) else maps,
+        biased=state_files.biases(settings, "use_bias", "use_conv_bias"),
     )
 
 
@@ -115,7 +105,7 @@ def _from_gguf(settings: files.Settings, state: State) -> MambaConfig:
     sizes = read_sizes(settings, {"L": "block_count", "D": "embedding_length"}, **NO_ATTENTION)
     epsilon = settings.number("attention.layer_norm_rms_epsilon")
     every = tuple(range(sizes.L))
-    return MambaConfig(sizes=sizes, norm_epsilon=epsilon, tied=True, state=state, state_layers=every, biased=None)
+    return MambaConfig(sizes=sizes, norm_epsilon=epsilon, state=state, state_layers=every, biased=None)
 
 
 def tensors(config: MambaConfig) -> list[files.TensorSpec]:

@@ -26,7 +26,7 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
     repeated = ("head_dim", "partial_rotary_factor")
     kept = {name: value for name, value in settings.values[key].items() if name not in repeated}
     settings.values = {name: value for name, value in settings.values.items() if name not in repeated} | {key: kept}
-    found = mixed_from_huggingface(settings, settings.get("first_k_dense_replace", 0), router)
+    found = mixed_from_huggingface(settings, router)
     found = replace(found, rotary=replace(found.rotary, growth=growth))
     return files.interleaved(found) if settings.flag("rope_interleave", True) else found
 

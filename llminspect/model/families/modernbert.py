@@ -22,9 +22,9 @@ from llminspect.model.spec import Architecture, for_layers
 
 @dataclass(frozen=True, kw_only=True)
 class ModernBertConfig(files.DecoderConfig):
-    activation: str
-    """That of the layer in front of words and labels."""
-    reads: Literal["first", "mean", "late"] = "first"
+    """Its `activation` is that of the layer in front of words and labels."""
+
+    stated = f"{files.DecoderConfig.stated} activation reads"
 
 
 UNREAD = """
@@ -98,7 +98,7 @@ def from_gguf(settings: files.Settings) -> ModernBertConfig:
     return replace(found, window=settings.whole("attention.sliding_window") // 2, windowed=windowed)
 
 
-PARTS = tuple((f"attention.{part}", "HE D", f"attn.{part[0]}_proj", None) for part in ("query", "key", "value"))
+PARTS = files.attention_maps("attn.{}_proj", "attn.Wo")[:3]
 """What the decoder's files hold apart."""
 
 

@@ -6,16 +6,11 @@ Raffel et al. 2020, section 2.1.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from llminspect.core.dataclass import dataclass
-from llminspect.model.config import HUGGINGFACE, read_sizes
+from llminspect.model.config import HUGGINGFACE, read_older, read_sizes
 from llminspect.model.families.bert import HEADS, ROBERTA_HEAD, BertConfig, kin, layer_specs, readout_of, tensors
-from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.settings import Settings
 from llminspect.model.spec import TensorSpec
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
 
 BUCKETS = 32
 """The reference reads no other number of them, whatever the configuration says."""
@@ -23,6 +18,7 @@ BUCKETS = 32
 
 @dataclass(frozen=True, kw_only=True)
 class MPNetConfig(BertConfig):
+    stated = f"{BertConfig.stated} buckets farthest"
     buckets: int = BUCKETS
     farthest: int = 128
 
@@ -30,15 +26,9 @@ class MPNetConfig(BertConfig):
 def from_huggingface(settings: Settings) -> MPNetConfig:
     settings.only("relative_attention_num_buckets", BUCKETS)
     positions = settings.whole("max_position_embeddings")
-    return MPNetConfig(
-        sizes=read_sizes(settings, HUGGINGFACE, context=positions - 2),
-        norm_epsilon=settings.number("layer_norm_eps"),
-        activation=settings.one_of("hidden_act", ACTIVATIONS),
-        positions=positions,
-        segments=0,
-        padding_id=1,  # Fixed in the family's definition.
-        tied=settings.flag("tie_word_embeddings"),
-    )
+    sizes = read_sizes(settings, HUGGINGFACE, context=positions - 2)
+    # The id of padding is fixed in the family's definition.
+    return read_older(MPNetConfig, settings, sizes, positions=positions, padding_id=1)
 
 
 LAYER = layer_specs(

@@ -5,32 +5,19 @@ MosaicML 2023, "Introducing MPT-7B"; Press et al. 2022, "Train Short, Test Long"
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from llminspect.core.dataclass import dataclass
-from llminspect.model.config import GGUF, Config, Sizes, read_sizes
+from llminspect.model.config import GGUF, OlderConfig, read_sizes
 from llminspect.model.families.gpt_neox import fused_by_heads, third
 from llminspect.model.heads import OLDER_DECODER_HEADS
+from llminspect.model.settings import Settings
 from llminspect.model.spec import Architecture, TensorSpec, around, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class MptConfig(Config):
-    norm = "layer"
-    alibi = True
-    sizes: Sizes
-    norm_epsilon: float
-    scale: float
-    clip: float | None = None
-    tied: bool = True
+class MptConfig(OlderConfig):
+    stated = "sizes norm_epsilon scale clip tied activation causal"
+    alibi: bool = True
     activation: str = "gelu"
-    causal: bool = True
-
-    def scale_of(self, index: int) -> float:
-        return self.scale
 
 
 def from_huggingface(settings: Settings) -> MptConfig:

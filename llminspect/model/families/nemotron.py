@@ -5,19 +5,13 @@ Parmar et al. 2024, "Nemotron-4 15B Technical Report", section 2.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
 
 from llminspect.core.feedforward import Glu
 from llminspect.model import decoder_files as files
 from llminspect.model.spec import plus_one
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-
-def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    return files.from_huggingface(settings, epsilon="norm_eps", norm="layer", biased=files.all_biases)
 
 
 def from_gguf(settings: files.Settings) -> files.DecoderConfig:
@@ -37,4 +31,5 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
 
 
 DEFAULTS = {"hidden_act": "relu2", "norm_eps": 1e-5, "partial_rotary_factor": 0.5, "max_position_embeddings": 4096}
+from_huggingface = partial(files.from_huggingface, epsilon="norm_eps", norm="layer", biased=files.all_biases)
 ARCHITECTURE = files.family("nemotron", from_huggingface, tensors, read_gguf=from_gguf, defaults=DEFAULTS)

@@ -6,7 +6,6 @@ NVIDIA 2025, "Nemotron-H", section 2.1; NVIDIA 2025, "Nemotron 3" (the mixtures,
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from llminspect.core.feedforward import Glu
 from llminspect.model import decoder_files as files
@@ -16,9 +15,7 @@ from llminspect.model.config import HUGGINGFACE, read_sizes
 from llminspect.model.copies import Copy
 from llminspect.model.families.jamba import settle
 from llminspect.model.selective_states import Mamba2
-
-if TYPE_CHECKING:
-    from llminspect.model.spec import TensorSpec
+from llminspect.model.spec import TensorSpec
 
 OLDER = {"M": "linear_attention", "*": "full_attention", "-": "mlp", "E": "moe"}
 KINDS = {**OLDER, "mamba": "linear_attention", "attention": "full_attention", **{kind: kind for kind in OLDER.values()}}
@@ -41,10 +38,9 @@ def from_huggingface(settings: files.Settings) -> files.DecoderConfig:
         E=settings.whole("head_dim", settings.get("attention_head_dim", 128)),
         X=experts,
     )
-    maps = ("state.input", "state.output") if settings.flag("use_bias") else ()
-    convolution = ("state.convolution",) if settings.flag("use_conv_bias", True) else ()
+    of_state = state_files.biases(settings, "use_bias", "use_conv_bias")
     fed = ("feedforward.up", "feedforward.down", "feedforward.shared.up", "feedforward.shared.down", *LATENTS)
-    biased = (*files.attention_biases(settings), *maps, *convolution, *(fed if settings.flag("mlp_bias") else ()))
+    biased = (*files.attention_biases(settings), *of_state, *(fed if settings.flag("mlp_bias") else ()))
     router = None
     if mixing:
         latent = settings.get("moe_latent_size")
@@ -210,13 +206,15 @@ OF_EXPERTS = """
     n_routed_experts moe_intermediate_size moe_shared_expert_intermediate_size moe_latent_size num_experts_per_tok
     routed_scaling_factor n_group topk_group norm_topk_prob
 """.split()
-NEMOTRON_H = files.family(
+ARCHITECTURE = files.family(
     "nemotron_h",
     from_huggingface,
     tensors,
     gguf=("nemotron_h", "nemotron_h_moe"),
     read_gguf=from_gguf,
     ignored=(Copy("mtp.*"),),
+    fronts=("backbone.",),
+    settle=settle,
     defaults={
         "num_key_value_heads": 8,
         "head_dim": 128,
@@ -237,4 +235,3 @@ NEMOTRON_H = files.family(
         "norm_topk_prob": True,
     },
 )
-ARCHITECTURE = replace(NEMOTRON_H, fronts=("backbone.",), settle=settle)

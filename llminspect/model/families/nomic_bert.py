@@ -7,28 +7,23 @@ Duderstadt 2025, "Training Sparse Mixture Of Experts Text Embedding Models", sec
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.rotary import Dynamic, Rotary
 from llminspect.model import rotary_files
-from llminspect.model.config import HUGGINGFACE, Experts, read_sizes
+from llminspect.model.config import HUGGINGFACE, Experts, read_older, read_sizes
 from llminspect.model.decoder_files import QUERY_KEY_VALUE, chosen_experts, sizes_from_gguf
 from llminspect.model.families.bert import BertConfig, kin, tensors
-from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.settings import Settings
 from llminspect.model.spec import TensorSpec, for_layers, fused_specs, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class NomicConfig(BertConfig):
+    stated = f"{BertConfig.stated} gated biased experts"
     gated: bool = True
     biased: bool = False
     """Whether every map has a bias, but the experts'."""
-    experts: Experts | None = None
 
 
 FIRST_KEYS = {"L": "n_layer", "D": "n_embd", "H": "n_head", "F": "n_inner", "context": "n_positions"}
@@ -55,15 +50,8 @@ def from_huggingface(settings: Settings) -> NomicConfig:
     heads = settings.whole("num_attention_heads")
     width = settings.whole("head_dim", settings.whole("hidden_size") // heads)
     sizes = read_sizes(settings, HUGGINGFACE, H=heads, E=width)
-    return NomicConfig(
-        sizes=sizes,
-        norm_epsilon=settings.number("layer_norm_eps"),
-        activation=settings.one_of("hidden_act", ACTIVATIONS),
-        positions=0,
-        segments=settings.whole("type_vocab_size"),
-        tied=settings.flag("tie_word_embeddings"),
-        rotary=rotary_files.from_huggingface(settings, sizes.E, sizes.context),
-    )
+    rotary = rotary_files.from_huggingface(settings, sizes.E, sizes.context)
+    return read_older(NomicConfig, settings, sizes, segments=settings.whole("type_vocab_size"), rotary=rotary)
 
 
 def first_from_huggingface(settings: Settings) -> NomicConfig:
@@ -90,7 +78,6 @@ def first_from_huggingface(settings: Settings) -> NomicConfig:
         gated=gated,
         biased=biased,
         experts=every(settings, "moe_every_n_layers", "moe_top_k", sizes.L, sizes.X),
-        positions=0,
         segments=settings.whole("type_vocab_size"),
         tied=settings.flag("tie_word_embeddings"),
         rotary=Rotary(sizes.E, settings.number("rotary_emb_base"), scaling),
@@ -122,7 +109,6 @@ def from_gguf(settings: Settings) -> NomicConfig:
         gated=not mixed,
         biased=mixed,
         experts=every(settings, "moe_every_n_layers", "expert_used_count", sizes.L, sizes.X),
-        positions=0,
         segments=2 if segments is None else int(segments),
         rotary=rotary_files.from_gguf(settings, sizes.E, sizes.context),
     )

@@ -6,17 +6,14 @@ Radford et al. 2018, "Improving Language Understanding by Generative Pre-Trainin
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from llminspect.model.config import read_sizes
 from llminspect.model.copies import Copy, causal_rule, row_numbers
 from llminspect.model.families.gpt2 import ARCHITECTURE as GPT2
 from llminspect.model.families.gpt2 import KEYS, LAYER, GPT2Config
 from llminspect.model.heads import HeadFiles
+from llminspect.model.settings import Settings
 from llminspect.model.spec import TensorSpec, for_layers
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
 
 FUNCTIONS = {"relu": "relu", "silu": "silu", "swish": "silu", "gelu": "gelu_tanh"}
 NORMS = {"attention.norm": "middle.norm", "feedforward.norm": "output.norm"}

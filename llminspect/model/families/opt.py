@@ -6,31 +6,23 @@ Zhang et al. 2022, "OPT: Open Pre-trained Transformer Language Models", section 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-from llminspect.model.config import HUGGINGFACE, Config, Sizes, read_sizes
+from llminspect.model.config import HUGGINGFACE, Config, OlderConfig, read_sizes
 from llminspect.model.heads import OLDER_DECODER_HEADS
-from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.maps import attention_maps
+from llminspect.model.settings import ACTIVATIONS, Settings
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptConfig(Config):
-    norm = "layer"
-    sizes: Sizes
-    activation: str
+class OptConfig(OlderConfig):
+    stated = "sizes activation norms_before biased tied embedding_width causal norm_epsilon"
     norms_before: bool
     """Whether the norms stand before each step, and one at the end."""
     biased: bool
-    tied: bool
     embedding_width: int
     """How many numbers a row of the embedding has."""
-    causal: bool = True
     norm_epsilon: float = 1e-5
 
 
@@ -60,10 +52,7 @@ def layer_specs(norms: tuple[str, str] = ("attention.norm", "feedforward.norm"),
     return [
         *linear_specs((first, "D", "self_attn_layer_norm", None), (second, "D", "final_layer_norm", None), bias=True),
         *linear_specs(
-            ("attention.query", "HE D", "self_attn.q_proj", None),
-            ("attention.key", "HE D", "self_attn.k_proj", None),
-            ("attention.value", "HE D", "self_attn.v_proj", None),
-            ("attention.output", "D HE", "self_attn.out_proj", None),
+            *attention_maps("self_attn.{}_proj", "self_attn.out_proj"),
             ("feedforward.up", "F D", "fc1", None),
             ("feedforward.down", "D F", "fc2", None),
             bias=bias,

@@ -30,14 +30,8 @@ HEAD_NORMS = files.linear_specs(
 def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     norms = files.linear_specs(("attention.norm", "D", "input_layernorm", "attn_norm"), bias=True)
     norms += files.if_there(config.head_norms, HEAD_NORMS)
-    attention = files.linear_specs(
-        *(
-            (f"attention.{part}", f"{letter} D", f"self_attn.{part[0]}_proj", f"attn_{part[0]}")
-            for part, letter in PARTS
-        ),
-        ("attention.output", "D HE", "self_attn.dense", "attn_output"),
-        bias=True,
-    )
+    maps = files.attention_maps("self_attn.{}_proj", "self_attn.dense", files.IN_GGUF, keys="KE")
+    attention = files.linear_specs(*maps, bias=True)
     final = files.linear_specs(("final.norm", "D", "final_layernorm", "output_norm"), bias=True)
     return [
         *files.around_layers(config, [*norms, *attention, *files.ungated_specs(config, "fc1", "fc2")], final),
@@ -45,7 +39,6 @@ def tensors(config: files.DecoderConfig) -> list[files.TensorSpec]:
     ]
 
 
-PARTS = (("query", "HE"), ("key", "KE"), ("value", "KE"))
 DEFAULTS = {
     "hidden_act": "gelu_new",
     "layer_norm_eps": 1e-5,

@@ -6,26 +6,16 @@ Yang et al. 2024, "Qwen2 Technical Report", section 2.2; Yang et al. 2025, "Qwen
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.model import decoder_files as files
 from llminspect.model import mixture_files as mixtures
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Read = Callable[[files.Settings], files.DecoderConfig]
-    Fix = Callable[[files.Array, files.DecoderConfig], files.Array] | None
-
-
-def qwen2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    return replace(_dense(settings), biased=files.QUERY_KEY_VALUE)
-
-
-def qwen3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    return replace(_dense(settings), biased=files.attention_biases(settings))
+Read = Callable[[files.Settings], files.DecoderConfig]
+Fix = Callable[[files.Array, files.DecoderConfig], files.Array] | None
 
 
 def without_places(settings: files.Settings) -> None:
@@ -39,18 +29,9 @@ def without_places(settings: files.Settings) -> None:
             settings.values = {**settings.values, key: kept}
 
 
-def vision_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
+def vision_from_huggingface(settings: files.Settings, biased: files.Reads) -> files.DecoderConfig:
     without_places(settings)
-    return _dense(settings)
-
-
-def vision2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    return replace(vision_from_huggingface(settings), biased=files.QUERY_KEY_VALUE)
-
-
-def vision3_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
-    found = without_windows(vision_from_huggingface, settings)
-    return replace(found, biased=files.attention_biases(settings))
+    return dense(settings, biased)
 
 
 def without_windows(read: Read, settings: files.Settings) -> files.DecoderConfig:
@@ -68,9 +49,16 @@ def _sliding(settings: files.Settings) -> tuple[bool, Any]:
     return slides, settings.need("max_window_layers") if slides else settings.get("max_window_layers")
 
 
-def _dense(settings: files.Settings) -> files.DecoderConfig:
+def dense(settings: files.Settings, biased: files.Reads) -> files.DecoderConfig:
     slides, first = _sliding(settings)
-    return files.with_windows(files.from_huggingface(settings), settings, lambda index: slides and index >= first)
+    found = files.from_huggingface(settings, biased=biased)
+    return files.with_windows(found, settings, lambda index: slides and index >= first)
+
+
+qwen2_from_huggingface = partial(dense, biased=files.QUERY_KEY_VALUE)
+qwen3_from_huggingface = partial(dense, biased=files.attention_biases)
+vision2_from_huggingface = partial(vision_from_huggingface, biased=files.QUERY_KEY_VALUE)
+vision3_from_huggingface = partial(without_windows, partial(vision_from_huggingface, biased=files.attention_biases))
 
 
 def mixture2_from_huggingface(settings: files.Settings) -> files.DecoderConfig:
@@ -227,7 +215,6 @@ ARCHITECTURES = (
         "qwen3-moe",
         mixture3_from_huggingface,
         qwen3_tensors,
-        model_type="qwen3_moe",
         gguf="qwen3moe",
         read_gguf=mixture3_from_gguf,
         defaults={"num_key_value_heads": 4, "num_experts_per_tok": 8, "max_position_embeddings": 32_768},
@@ -236,7 +223,6 @@ ARCHITECTURES = (
         "qwen2-moe",
         mixture2_from_huggingface,
         mixture2_tensors,
-        model_type="qwen2_moe",
         gguf="qwen2moe",
         read_gguf=mixture2_from_gguf,
         defaults={

@@ -7,25 +7,21 @@ Language Models", section 2.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.model import decoder_files as files
 from llminspect.model import mixture_files as mixtures
 from llminspect.model import state_files
 from llminspect.model.copies import Copy
-from llminspect.model.delta_states import GatedDeltaNet
 from llminspect.model.families.qwen import without_places
-from llminspect.model.spec import plus_one
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.core.array import Array
-    from llminspect.model.spec import TensorSpec
+from llminspect.model.selective_states import GatedDeltaNet
+from llminspect.model.spec import TensorSpec, plus_one
 
 
 def from_huggingface(settings: files.Settings) -> files.DecoderConfig:

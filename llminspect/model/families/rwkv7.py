@@ -5,18 +5,15 @@ Peng et al. 2025, "RWKV-7 'Goose' with Expressive Dynamic State Evolution" (arXi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from llminspect.core.dataclass import dataclass
 from llminspect.model import decoder_files as files
-from llminspect.model.config import Config, read_sizes
+from llminspect.model.config import OlderConfig, read_sizes
 from llminspect.model.copies import Copy
 from llminspect.model.families.mamba import NO_ATTENTION
 from llminspect.model.rwkv_states import Rwkv7
 from llminspect.model.spec import Architecture, for_layers
-
-if TYPE_CHECKING:
-    from typing import Any, Literal
 
 RANKS = ("decay", "a", "v", "gate")
 RANKS_OF_GGUF = ("decay", "iclr", "value_residual_mix", "gate")
@@ -26,19 +23,14 @@ USUAL = (2.5, 2.5, 1.7, 5.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RwkvConfig(Config):
-    sizes: files.Sizes
-    norm_epsilon: float
-    tied: bool
+class RwkvConfig(OlderConfig):
+    stated = "sizes norm_epsilon tied state state_layers embedding_norm norm_biases norm activation causal"
     state: Rwkv7
-    state_layers: tuple[int, ...]
     embedding_norm: bool = True
     """Whether the embedding is normed."""
     norm_biases: bool = True
     """Whether the norms have a bias."""
-    norm: Literal["rms", "layer"] = "layer"
-    activation: str | None = "relu_squared"
-    causal: bool = True
+    activation: str = "relu_squared"
 
 
 def from_huggingface(settings: files.Settings) -> RwkvConfig:

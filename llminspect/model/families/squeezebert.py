@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.model.families.bert import BERT_HEAD, BertConfig, bert_from_huggingface, kin, layer_specs, tensors
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.model.settings import Settings
-    from llminspect.model.spec import TensorSpec
+from llminspect.model.settings import Settings
+from llminspect.model.spec import TensorSpec
 
 GROUPS = {
     "attention.query": "q_groups",

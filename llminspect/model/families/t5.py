@@ -7,49 +7,43 @@ al. 2021, "mT5"; Chung et al. 2023, "UniMax" (umT5: each layer has distances of 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+import numpy as np
+
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-from llminspect.core.feedforward import Glu
+from llminspect.core.feedforward import GatedUnit, Glu
+from llminspect.core.tap import Tap
 from llminspect.core.unembed import logits
-from llminspect.model.config import GGUF, Config, Sizes, read_sizes, start_token
+from llminspect.files.weights import WeightFile
+from llminspect.model.config import GGUF, Config, read_sizes, start_token
 from llminspect.model.copies import Copy
 from llminspect.model.heads import HeadFiles
 from llminspect.model.layer import norm
-from llminspect.model.settings import ACTIVATIONS
+from llminspect.model.maps import attention_maps
+from llminspect.model.params import Params
+from llminspect.model.settings import ACTIVATIONS, Settings
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
 from llminspect.model.transformer import encode_source, output_matrix
-
-if TYPE_CHECKING:
-    from llminspect.core.array import Array
-    from llminspect.core.feedforward import GatedUnit
-    from llminspect.core.tap import Tap
-    from llminspect.files.weights import WeightFile
-    from llminspect.model.params import Params
-    from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
 class T5Config(Config):
-    sizes: Sizes
-    """L counts the decoder's layers."""
+    """L counts the decoder's layers; no `activation`: gelu_tanh where the feed-forward step is gated, else relu."""
+
+    stated = """
+        sizes encoder_layers norm_epsilon buckets farthest start_id gated activation distances_in_layers scaled causal
+    """
     encoder_layers: int
-    norm_epsilon: float
-    buckets: int
-    """How many distances the attention tells apart."""
-    farthest: int
-    """The distance from which on all are alike."""
+    scale: float = 1.0
     start_id: int | None
     """What the decoder starts from; None: the file does not say."""
     gated: bool | None
     """None: the file's tensors say."""
-    activation: str | None
-    """None: gelu_tanh where the feed-forward step is gated, relu where it is not."""
     distances_in_layers: bool = False
     """Whether each layer has numbers for distances of its own, as umT5 does; else the first layer's are for all."""
     scaled: bool | None
     """Whether what is read out is divided by √D. None: where the file has no output matrix of its own (GGUF)."""
-    causal: bool = True
 
     @property
     def unit(self) -> GatedUnit:
@@ -58,10 +52,6 @@ class T5Config(Config):
     @property
     def encoder(self) -> T5Config:
         return replace(self, sizes=replace(self.sizes, L=self.encoder_layers), causal=False)
-
-    def scale_of(self, index: int) -> float:
-        """T5 does not scale the scores."""
-        return 1.0
 
 
 KEYS = {"D": "d_model", "H": "num_heads", "E": "d_kv", "F": "d_ff"}
@@ -140,7 +130,6 @@ def from_gguf(settings: Settings) -> T5Config:
         farthest=128,  # Not in the file; every published T5 has it.
         start_id=0 if alone else start_token(settings, sizes.V, *starts),
         gated=None,
-        activation=None,
         scaled=False if alone else None,
         causal=not alone,
     )
@@ -159,8 +148,6 @@ def settle(config: T5Config, weights: WeightFile) -> T5Config:
     config = replace(config, distances_in_layers="enc.blk.1.attn_rel_b.weight" in weights.tensors)
     if output not in weights.tensors or weights.tensors[output].shape != weights.tensors[embedding].shape:
         return config
-    import numpy as np
-
     rows_ND, others_ND = (weights.rows(name, 0, min(COMPARED, config.sizes.V)) for name in (embedding, output))
     apart = np.linalg.norm(rows_ND - others_ND) / max(float(np.linalg.norm(rows_ND)), 1e-30)
     return replace(config, scaled=True) if apart < SAME else config
@@ -173,13 +160,8 @@ SAME = 0.5
 
 
 def _attention(step: str, norm: str, huggingface: str, gguf: str) -> list[TensorSpec]:
-    return linear_specs(
-        (f"{step}.norm", "D", norm, f"{gguf}_norm"),
-        (f"{step}.query", "HE D", f"{huggingface}.q", f"{gguf}_q"),
-        (f"{step}.key", "HE D", f"{huggingface}.k", f"{gguf}_k"),
-        (f"{step}.value", "HE D", f"{huggingface}.v", f"{gguf}_v"),
-        (f"{step}.output", "D HE", f"{huggingface}.o", f"{gguf}_o"),
-    )
+    maps = attention_maps(f"{huggingface}.{{}}", f"{huggingface}.o", (f"{gguf}_{{}}", f"{gguf}_o"), step=step)
+    return linear_specs((f"{step}.norm", "D", norm, f"{gguf}_norm"), *maps)
 
 
 def _feed_forward(config: T5Config, number: int) -> list[TensorSpec]:

@@ -61,10 +61,8 @@ def tensors(config: T5GemmaConfig) -> list[files.TensorSpec]:
     crossed = files.linear_specs(*norms("cross_attention", "cross_attn"), huggingface_fix=plus_one)
     layer = [*around, *files.attention_specs(config), *files.feed_forward_specs(config)]
     biased = "attention.query" in (config.biased or ())
-    to_source = files.linear_specs(
-        *((f"cross_attention.{part}", shape, f"cross_attn.{part[0]}_proj", None) for part, shape in PARTS.items()),
-        bias=biased,
-    )
+    maps = files.attention_maps("cross_attn.{}_proj", "cross_attn.o_proj", step="cross_attention", keys="KE")
+    to_source = files.linear_specs(*maps, bias=biased)
     decoder = [*layer, *crossed, *to_source]
     finals = (("encoder.final.norm", "D", "encoder.norm", None), ("final.norm", "D", "decoder.norm", None))
     return [
@@ -86,7 +84,6 @@ def norms(step: str, name: str) -> tuple[tuple[str, str, str, None], ...]:
 
 
 STEPS = (("attention", "self_attn"), ("feedforward", "feedforward"))
-PARTS = {"query": "HE D", "key": "KE D", "value": "KE D", "output": "D HE"}
 ARCHITECTURE = Architecture(
     name="t5gemma",
     read_huggingface=from_huggingface,

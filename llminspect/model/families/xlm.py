@@ -7,17 +7,15 @@ many languages may add a vector for each: as in the reference, a text alone has 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from llminspect.core.dataclass import dataclass
 from llminspect.model.config import read_sizes
 from llminspect.model.copies import Copy, row_numbers
 from llminspect.model.families.bert import BertConfig
 from llminspect.model.heads import HeadFiles, OutputHead
+from llminspect.model.maps import attention_maps
+from llminspect.model.settings import Settings
 from llminspect.model.spec import Architecture, TensorSpec, for_layers, linear_specs
-
-if TYPE_CHECKING:
-    from llminspect.model.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +43,6 @@ def from_huggingface(settings: Settings) -> XlmConfig:
         norm_epsilon=settings.number("layer_norm_eps"),
         activation="gelu" if settings.flag("gelu_activation", True) else "relu",
         positions=settings.whole("max_position_embeddings"),
-        segments=0,
         tied=settings.flag("tie_word_embeddings"),
         norms_before=settings.flag("pre_norm"),
     )
@@ -57,10 +54,7 @@ def tensors(config: XlmConfig) -> list[TensorSpec]:
     def layer(index: int) -> list[TensorSpec]:
         front, step = f"attentions.{index}", f"ffns.{index}"
         return linear_specs(
-            ("attention.query", "HE D", f"{front}.q_lin", None),
-            ("attention.key", "HE D", f"{front}.k_lin", None),
-            ("attention.value", "HE D", f"{front}.v_lin", None),
-            ("attention.output", "D HE", f"{front}.out_lin", None),
+            *attention_maps(f"{front}.{{}}_lin", f"{front}.out_lin"),
             (f"{first}.norm", "D", f"layer_norm1.{index}", None),
             ("feedforward.up", "F D", f"{step}.lin1", None),
             ("feedforward.down", "D F", f"{step}.lin2", None),

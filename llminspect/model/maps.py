@@ -1,10 +1,48 @@
-"""How Hugging Face files keep the matrices of experts: each in a tensor of its own, or all in one."""
+"""The maps of attention, of a gated feed-forward step and of experts: what the two kinds of file call each.
+
+Experts are each in a tensor of its own, or all in one.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from llminspect.model.spec import TensorSpec
+
+GATE_UP_DOWN = ("gate_proj", "up_proj", "down_proj")
+"""What most files call the maps of a gated feed-forward step."""
+
+
+def attention_maps(
+    inner: str,
+    output: str,
+    gguf: tuple[str, str] | None = None,
+    *,
+    step: str = "attention",
+    heads: str = "HE",
+    keys: str = "HE",
+) -> list[tuple[str, str, str, str | None]]:
+    """Of queries, keys, values and what the heads mix, for `linear_specs`: `inner` is what files call the first three,
+    with `{part}` for their names and `{}` for these names' first letters; `gguf`: the same two there."""
+    shapes = {"query": f"{heads} D", "key": f"{keys} D", "value": f"{keys} D", "output": f"D {heads}"}
+    found = []
+    for part, shape in shapes.items():
+        is_last = part == "output"
+        huggingface, in_gguf = output if is_last else inner, gguf and gguf[is_last]
+        names = huggingface.format(part[0], part=part), in_gguf and in_gguf.format(part[0])
+        found.append((f"{step}.{part}", shape, *names))
+    return found
+
+
+def gated_maps(
+    block: str, width: str, *, ends: tuple[str, str, str] = GATE_UP_DOWN, part: str = "feedforward", gguf: str = ""
+) -> list[tuple[str, str, str, str]]:
+    """Of a gated feed-forward step, for `linear_specs`; `gguf`: what its names end in there."""
+    shapes = {"gate": f"{width} D", "up": f"{width} D", "down": f"D {width}"}
+    return [
+        (f"{part}.{name}", shape, f"{block}.{end}", f"ffn_{name}{gguf}")
+        for (name, shape), end in zip(shapes.items(), ends, strict=True)
+    ]
 
 
 def first_half(array: Any, _: Any) -> Any:
@@ -15,9 +53,6 @@ def first_half(array: Any, _: Any) -> Any:
 def second_half(array: Any, _: Any) -> Any:
     """The others."""
     return array[..., array.shape[-2] // 2 :, :]
-
-
-GATE_UP_DOWN = ("gate_proj", "up_proj", "down_proj")
 
 
 def expert_specs(
