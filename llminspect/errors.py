@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import TypeVar
-
-    Read = TypeVar("Read", bound=Callable[..., Any])
+    from collections.abc import Iterator
 
 LONGEST = 600
 """Characters of a message, and of its hint: names in it come from strangers' files and may be of any length."""
@@ -60,7 +57,15 @@ def understood(where: str, kind: type[UserError] | None = None, hint: str | None
     """Around what reads a stranger's bytes, or numbers and names from them: where they say something impossible, the
     file is to blame, in one line (ModelError, or another `kind`).
 
-    What a reader knows to be wrong it says itself; this is for what nobody thought of.
+    What a reader knows to be wrong it says itself; this is for what nobody thought of. All functions that read a
+    stranger's bytes have it as a mark, `reader`, and a target of the fuzzer (`tests/fuzz`).
+
+    >>> @reader("the note")
+    ... def first_word(text):
+    ...     return text.split()[0]
+    >>> first_word("")
+    Traceback (most recent call last):
+    llminspect.errors.ModelError: the note is not understood: list index out of range
     """
     try:
         yield
@@ -79,17 +84,7 @@ _FORMATS = {"struct", "zlib", "zipfile", "lzma", "_lzma", "tokenize", "binascii"
 """Modules with errors of their own for damaged bytes."""
 
 
-def reader(where: str, kind: type[UserError] | None = None, hint: str | None = None) -> Callable[[Read], Read]:
-    """A function that reads a stranger's bytes: all such have this mark, and a target of the fuzzer (`tests/fuzz`).
-
-    >>> @reader("the note")
-    ... def first_word(text):
-    ...     return text.split()[0]
-    >>> first_word("")
-    Traceback (most recent call last):
-    llminspect.errors.ModelError: the note is not understood: list index out of range
-    """
-    return understood(where, kind, hint)
+reader = understood
 
 
 class UserError(Exception):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from llminspect.arguments.option import option
 from llminspect.arguments.ranges import is_index, shortened
@@ -224,6 +225,7 @@ def parse_factor(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def language() -> Any:
-    """The field for the language of a target."""
-    return option(metavar="NAME", help="Of a translator of many languages: the one to write, such as fr or fra_Latn.")
+language = partial(
+    option, metavar="NAME", help="Of a translator of many languages: the one to write, such as fr or fra_Latn."
+)
+"""The field for the language of a target."""

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, Protocol
 
 import typer
@@ -157,10 +157,8 @@ def _root(
     """
 
 
-@cache
-def _group() -> Any:
-    """All commands, as Typer makes them: once, however many command lines this process runs."""
-    return typer.main.get_command(app)
+_group = cache(partial(typer.main.get_command, app))
+"""All commands, as Typer makes them: once, however many command lines this process runs."""
 
 
 def run(arguments: Sequence[str], commands: Commands) -> int:
@@ -177,7 +175,7 @@ def run(arguments: Sequence[str], commands: Commands) -> int:
 def _run(arguments: Sequence[str]) -> int:
     try:
         with waiting(arguments[0] if arguments else "", not {"-q", "--quiet"} & {*arguments}):
-            result = _group().main(list(arguments), prog_name="llminspect", standalone_mode=False)
+            result: object = _group().main(list(arguments), prog_name="llminspect", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except UserError as error:

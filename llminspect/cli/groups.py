@@ -11,9 +11,8 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -44,15 +43,20 @@ def takes_groups(function: Function, *, arrays: bool = False) -> Function:
             groups[name] = kind
             defaults = {field.name: field.default for field in dataclasses.fields(kind)}
             for field, (hint, option) in fields_of(kind).items():
-                stands_in = next(base for base in kind.__mro__ if field in inspect.get_annotations(base))
-                headed = replace(option, settings={**option.settings, "rich_help_panel": stands_in.heading})  # type: ignore[attr-defined]
-                parameters.append(_parameter(field, defaults[field], Annotated[hint, headed]))
-        else:
-            parameters.append(_parameter(name, parameter.default, hints[name]))
+                stands_in: Any = next(base for base in kind.__mro__ if field in inspect.get_annotations(base))
+                parameters.append(_parameter(field, defaults[field], hint, option, stands_in.heading))
+        else:  # Written as Typer takes it.
+            parameters.append(parameter.replace(annotation=kind))
 
     @functools.wraps(function)
     def called_by_typer(**values: Any) -> Any:
-        OPTIONS_GIVEN.set(_given(values, {parameter.name: parameter.default for parameter in parameters}))
+        usual = {parameter.name: parameter.default for parameter in parameters}
+        given = {
+            name: value if isinstance(value, bool | int | float | str | list | tuple) else str(value)
+            for name, value in values.items()
+            if name not in _NOT_PROVENANCE and value != usual[name] and value is not None
+        }
+        OPTIONS_GIVEN.set(given)
         filled = {
             name: kind(**{field.name: values.pop(field.name) for field in dataclasses.fields(kind)})
             for name, kind in groups.items()
@@ -77,49 +81,28 @@ def _examples(command: str, groups: list[Any]) -> dict[str, str]:
     return {name: example.format(command=command, text=text, needed=needed) for name, example in written.items()}
 
 
-def _given(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value if isinstance(value, bool | int | float | str | list | tuple) else str(value)
-        for name, value in values.items()
-        if name not in _NOT_PROVENANCE and value != defaults[name] and value is not None
-    }
-
-
-def _parameter(name: str, default: Any, annotation: Any) -> inspect.Parameter:
-    if get_origin(annotation) is Annotated:
-        kind, *metadata = get_args(annotation)
-        annotation = Annotated[(_typed(kind), *(_for_typer(name, kind, entry) for entry in metadata))]
-    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
-
-
-def _typed(hint: Any) -> Any:
-    """The type of a field as it comes from the command line: what may be a text or something else is a text there."""
-    kinds = alternatives(hint)
-    text = list[str] if Sequence[str] in kinds else str
-    if str not in kinds:
-        return hint
-    return text | None if type(None) in kinds else text
-
-
-def _for_typer(name: str, hint: Any, entry: Any) -> Any:
-    """The metadata of a field as Typer takes it; layers, heads and models complete by the name of the option."""
-    if isinstance(entry, Option):
-        settings = dict(entry.settings)
-        settings["autocompletion"] = BY_OPTION.get(settings.pop("completes", name))
-        if entry.usual is not None:
-            settings |= {"help": f"{settings['help']} Default: {entry.usual}.", "show_default": False}
-        if isinstance(entry, Argument):
-            return typer.Argument(**settings)
+def _parameter(name: str, default: Any, hint: Any, option: Option, heading: str) -> inspect.Parameter:
+    """A field as Typer takes it. What may be a text or something else is a text on the command line; layers, heads and
+    models complete by the name of the option."""
+    kinds, settings = alternatives(hint), {**option.settings, "rich_help_panel": heading}
+    settings["autocompletion"] = BY_OPTION.get(settings.pop("completes", name))
+    if option.usual is not None:
+        settings |= {"help": f"{settings['help']} Default: {option.usual}.", "show_default": False}
+    if isinstance(option, Argument):
+        made = typer.Argument(**settings)
+    else:
         for kind in (int, float):
-            if kind in alternatives(hint) and str not in alternatives(hint):
-                read = functools.partial(number_of, kind=kind, option=entry)
-                settings["click_type"] = _read_by(read, kind, min=entry.min, max=entry.max)
-        if Path in alternatives(hint):
+            if kind in kinds and str not in kinds:
+                read = functools.partial(number_of, kind=kind, option=option)
+                settings["click_type"] = _read_by(read, kind, min=option.min, max=option.max)
+        if Path in kinds:
             settings["click_type"] = _read_by(path_of, Path)
-        return typer.Option(*entry.names, **settings)
-    if isinstance(entry, typer.models.OptionInfo) and entry.autocompletion is None:
-        entry.autocompletion = BY_OPTION.get(name)
-    return entry
+        made = typer.Option(*option.names, **settings)
+    if str in kinds:
+        text = list[str] if Sequence[str] in kinds else str
+        hint = text | None if type(None) in kinds else text
+    annotation = Annotated[hint, made]
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default, annotation=annotation)
 
 
 def _read_by(read: Callable[[Any], Any], kind: type, **settings: Any) -> Any:
