@@ -51,21 +51,35 @@ def expanded(name: str) -> Path:
 
 
 def existing(name: str) -> Path:
-    """A folder of the cache (`models`, `prepared`, …), which may not exist. UserError: it is somebody else's."""
+    """A folder of the cache (`models`, `prepared`, …), which may not exist. UserError: it, or the cache, belongs to
+    another user, who could put anything there; the administrator may own it."""
     whole = home()
-    for folder in (whole, whole / name):
-        refuse_strangers(folder)
+    for folder in (whole, whole / name) if hasattr(os, "geteuid") else ():  # On Windows they are closed to others.
+        try:
+            owner = folder.stat().st_uid
+        except OSError:  # It is not there, or cannot be looked at, which whoever uses it will say.
+            continue
+        if owner not in (os.geteuid(), 0):
+            raise UserError(
+                f"the cache folder {str(folder)!r:.300} belongs to another user (number {owner}), who could change "
+                "what is in it",
+                "set LLMINSPECT_HOME to a folder of your own",
+            )
     return whole / name
 
 
 def subfolder(name: str) -> Path:
-    """A folder of the cache, made if need be, and closed to others. UserError: it cannot be made, or is somebody
-    else's."""
+    """A folder of the cache, made if need be, and where the user owns it closed to others; one in which everybody may
+    only change what is theirs (the sticky bit, as /tmp has it) stays as it is. UserError: it cannot be made, or is
+    somebody else's."""
     folder = existing(name)
     try:
         make_private(folder)
-        close_to_others(folder.parent, WRITING_BY_OTHERS)
-        close_to_others(folder, ANYTHING_BY_OTHERS)
+        for place, rights in ((folder.parent, WRITING_BY_OTHERS), (folder, ANYTHING_BY_OTHERS)):
+            status = place.stat()
+            owned = hasattr(os, "geteuid") and status.st_uid == os.geteuid()
+            if owned and status.st_mode & rights and not status.st_mode & stat.S_ISVTX:
+                place.chmod(stat.S_IMODE(status.st_mode) & ~rights)
     except OSError as error:
         raise cannot_write(folder, error) from None
     return folder
@@ -77,23 +91,6 @@ PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 WRITING_BY_OTHERS, ANYTHING_BY_OTHERS = 0o022, 0o077
 
 
-def refuse_strangers(folder: Path) -> None:
-    """Raise UserError for a folder that belongs to another user, who could put anything there; the administrator may
-    own it."""
-    if not hasattr(os, "geteuid"):  # Windows: the user's own folders are closed to others.
-        return
-    try:
-        owner = folder.stat().st_uid
-    except OSError:  # It is not there, or cannot be looked at, which whoever uses it will say.
-        return
-    if owner not in (os.geteuid(), 0):
-        raise UserError(
-            f"the cache folder {str(folder)!r:.300} belongs to another user (number {owner}), who could change what is "
-            "in it",
-            "set LLMINSPECT_HOME to a folder of your own",
-        )
-
-
 def make_private(folder: Path) -> None:
     """Make a folder, and those on the way to it, that only the user can open. OSError as the system raises it."""
     if folder.is_dir():
@@ -101,15 +98,6 @@ def make_private(folder: Path) -> None:
     if not folder.parent.is_dir():
         make_private(folder.parent)
     folder.mkdir(PRIVATE_FOLDER, exist_ok=True)
-
-
-def close_to_others(folder: Path, what: int) -> None:
-    """Take these rights from others, on a folder of the user's. One in which everybody may only change what is theirs
-    (the sticky bit, as /tmp has it) stays as it is."""
-    status = folder.stat()
-    owned = hasattr(os, "geteuid") and status.st_uid == os.geteuid()
-    if owned and status.st_mode & what and not status.st_mode & stat.S_ISVTX:
-        folder.chmod(stat.S_IMODE(status.st_mode) & ~what)
 
 
 def open_private(path: Path) -> IO[bytes]:

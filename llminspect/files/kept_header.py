@@ -12,7 +12,6 @@ import json
 import math
 import zlib
 from array import array
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,29 +77,21 @@ def unpacked(content: bytes, state: str, size: int) -> tuple[int, dict[str, Any]
             kind, count = value
             if type(count) is not int or not 0 <= count <= len(content) - position:
                 return None
-            metadata[key] = _unpacked(kind, content[position : position + count])
+            data = content[position : position + count]
+            numbers = kind in ("q", "d")
+            metadata[key] = array(kind, data).tolist() if numbers else data.decode("utf-8", "surrogatepass").split(kind)
             position += count
-        tensors = {entry[0]: _tensor(entry, size) for entry in kept["tensors"]}
+        tensors = dict[str, TensorInfo]()
+        for name, shape, kind, offset, nbytes in kept["tensors"]:
+            wholes = all(type(number) is int and number >= 0 for number in (*shape, offset, nbytes))
+            if not wholes or type(name) is not str or kind not in BY_NAME or offset + nbytes > size:
+                return None
+            if math.prod(shape) // BY_NAME[kind].weights * BY_NAME[kind].bytes != nbytes:
+                return None
+            tensors[name] = TensorInfo(name, tuple(shape), kind, offset, nbytes)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError):
         return None
     return (kept["version"], metadata, tensors) if position == len(content) else None
-
-
-def _unpacked(kind: str, data: bytes) -> list[Any]:
-    if kind in ("q", "d"):
-        return array(kind, data).tolist()
-    return data.decode("utf-8", "surrogatepass").split(kind)
-
-
-def _tensor(entry: Sequence[Any], size: int) -> TensorInfo:
-    """A tensor that can lie in a file of `size` bytes. ValueError: it cannot."""
-    name, shape, kind, offset, nbytes = entry
-    wholes = all(type(number) is int and number >= 0 for number in (*shape, offset, nbytes))
-    if not wholes or type(name) is not str or kind not in BY_NAME or offset + nbytes > size:
-        raise ValueError
-    if math.prod(shape) // BY_NAME[kind].weights * BY_NAME[kind].bytes != nbytes:
-        raise ValueError
-    return TensorInfo(name, tuple(shape), kind, offset, nbytes)
 
 
 def whole_content(path: Path) -> bytes | None:

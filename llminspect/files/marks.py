@@ -31,9 +31,8 @@ class Unmarked:
     b'A cat'
     """
 
-    def __init__(self) -> None:
-        self._begun: bytes | None = b""
-        self._decoder: codecs.IncrementalDecoder | None = None
+    _begun: bytes | None = b""
+    _decoder: codecs.IncrementalDecoder | None = None
 
     def feed(self, data: bytes, final: bool = False) -> bytes:
         """The text that is certain with `data`; half a mark, or half a character of UTF-16, waits."""

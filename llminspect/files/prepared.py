@@ -7,6 +7,7 @@ short, half-written or changed by any program afterwards is made anew. `damaged_
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
@@ -44,7 +45,9 @@ def prepared(
     any is kept or used. UserError: not enough memory for that. Whatever `read` or `check` raises.
     """
     try:
-        path = subfolder("prepared") / _file_name(key)
+        harmless = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", key)
+        name = key if harmless else hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        path = subfolder("prepared") / name
         arrays = mapped(path, plan)
         if arrays is None:
             with only_one(path.name):
@@ -69,15 +72,6 @@ def prepared(
     arrays = _in_memory(plan, progress)
     check()
     return arrays
-
-
-def _file_name(key: str) -> str:
-    """The key itself where it is a harmless file name, else a hash of it."""
-    if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", key):
-        return key
-    import hashlib
-
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _in_memory(plan: Sequence[Planned], progress: Progress | None) -> Arrays:

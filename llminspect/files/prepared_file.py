@@ -111,19 +111,17 @@ def _read(path: Path) -> tuple[dict[str, Any], Arrays] | None:
             return None
         if (header["size"], header["finished"] * 10**9) != (status.st_size, status.st_mtime_ns):
             return None
-        arrays = Arrays((name, _array(whole, shape, offset)) for name, shape, offset, _ in header["arrays"])
+        arrays = Arrays()
+        for name, shape, offset, _ in header["arrays"]:
+            wholes = all(type(length) is int and length >= 0 for length in shape)
+            if offset % ALIGNMENT or offset < _FRONT.size or not wholes:  # It cannot lie there.
+                return None
+            arrays[name] = np.frombuffer(whole, np.float32, math.prod(shape), offset).reshape(shape)
         arrays.not_finite = header["not_finite"]
         ", ".join(arrays.not_finite)
     except (OSError, ValueError, TypeError, KeyError, RecursionError, OverflowError, MemoryError):
         return None
     return header, arrays
-
-
-def _array(whole: mmap.mmap, shape: Sequence[int], offset: int) -> NDArray[np.float32]:
-    """One array where it lies. ValueError: it cannot lie there."""
-    if offset % ALIGNMENT or offset < _FRONT.size or any(type(length) is not int or length < 0 for length in shape):
-        raise ValueError
-    return np.frombuffer(whole, np.float32, math.prod(shape), offset).reshape(shape)
 
 
 def _sum(array: NDArray[np.float32]) -> str:

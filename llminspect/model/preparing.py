@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from llminspect.files.prepared_file import Planned
@@ -21,7 +22,7 @@ def planned(description: Description) -> list[tuple[TensorSpec, Planned]]:
     """Each array of the core, and how to make it."""
     sizes = description.config.sizes
     return [
-        (spec, Planned(spec.name, expanded_shape(spec.shape, sizes), reading.reader(description, spec)))
+        (spec, Planned(spec.name, expanded_shape(spec.shape, sizes), partial(reading.read_array, description, spec)))
         for spec in description.specs
     ]
 
@@ -39,17 +40,6 @@ def key_of(description: Description, in_blocks: int = 0) -> str:
     return key
 
 
-def source_of(description: Description) -> dict[str, Any]:
-    """What `describe_model` needs to find the same model anew."""
-    located, adapter = description.files, description.adapter
-    return {
-        "name": located.origin.get("repo") or str(located.path.absolute()),
-        "revision": located.origin.get("revision"),
-        "ignore_settings": list(located.read_as.get("ignored_settings", ())),
-        "adapter": None if adapter is None else str(adapter.files.weights.path.parent.absolute()),
-    }
-
-
 def prepared_params(
     description: Description, plan: list[Planned], in_blocks: Mapping[str, Any], finite: bool, progress: Progress | None
 ) -> Params:
@@ -57,13 +47,14 @@ def prepared_params(
     read, and where weights hold NaN or infinity, unless `finite` is false."""
     from llminspect.files.prepared import prepared
 
-    arrays = prepared(
-        key_of(description, len(in_blocks)),
-        plan,
-        progress=progress,
-        source=source_of(description),
-        check=description.files.check_unchanged,
-    )
+    located, adapter, key = description.files, description.adapter, key_of(description, len(in_blocks))
+    source = {  # What `describe_model` needs to find the same model anew.
+        "name": located.origin.get("repo") or str(located.path.absolute()),
+        "revision": located.origin.get("revision"),
+        "ignore_settings": list(located.read_as.get("ignored_settings", ())),
+        "adapter": None if adapter is None else str(adapter.files.weights.path.parent.absolute()),
+    }
+    arrays = prepared(key, plan, progress=progress, source=source, check=located.check_unchanged)
     if finite and arrays.not_finite:
         raise reading.not_finite(arrays.not_finite)
     return Params({**arrays, **in_blocks})

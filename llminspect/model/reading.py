@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,33 +25,28 @@ if TYPE_CHECKING:
     from llminspect.model.spec import TensorSpec
 
 
-def reader(description: Description, spec: TensorSpec) -> Callable[[], Array]:
-    """How to make one array of the core from the tensors of the file."""
+def read_array(description: Description, spec: TensorSpec) -> Array:
+    """Make one array of the core from the tensors of the file."""
     located, weights = description.files, description.weights
     config, adapter = description.config, description.adapter
-
-    def read() -> Array:
-        parts = [weights.array(source) for source in spec.sources(located.format)]
-        with understood(f"tensor {spec.name}"):  # The shape of one that is put together or turned.
-            array = parts[0] if isinstance(getattr(spec, located.format), str) else np.stack(parts)
-            fix = spec.fix(located.format)
-            array = array if fix is None else fix(array, config)
-        expected = expanded_shape(spec.shape, config.sizes)
-        if array.shape != expected:
-            raise ModelError(f"tensor {spec.name} has the shape {array.shape}, the configuration says {expected}")
-        for name, copy in spec.copies:
-            if differs(weights.array(name), copy, array, config):
-                raise ModelError(
-                    f"tensor {name} is not what it should repeat: {copy.of or 'what the configuration says'}",
-                    "a model whose tensors differ there is of a kind that is not known",
-                )
-        return array
-
-    return read if adapter is None or not adapter.changes(spec) else partial(_with_added, read, adapter, spec, config)
+    parts = [weights.array(source) for source in spec.sources(located.format)]
+    with understood(f"tensor {spec.name}"):  # The shape of one that is put together or turned.
+        array = parts[0] if isinstance(getattr(spec, located.format), str) else np.stack(parts)
+        fix = spec.fix(located.format)
+        array = array if fix is None else fix(array, config)
+    expected = expanded_shape(spec.shape, config.sizes)
+    if array.shape != expected:
+        raise ModelError(f"tensor {spec.name} has the shape {array.shape}, the configuration says {expected}")
+    for name, copy in spec.copies:
+        if differs(weights.array(name), copy, array, config):
+            raise ModelError(
+                f"tensor {name} is not what it should repeat: {copy.of or 'what the configuration says'}",
+                "a model whose tensors differ there is of a kind that is not known",
+            )
+    return array if adapter is None or not adapter.changes(spec) else _with_added(array, adapter, spec, config)
 
 
-def _with_added(read: Callable[[], Array], adapter: Adapter, spec: TensorSpec, config: Config) -> Array:
-    model_array = read()
+def _with_added(model_array: Array, adapter: Adapter, spec: TensorSpec, config: Config) -> Array:
     with understood(f"the adapter's part of {spec.name}"):
         array, added = adapter.base(spec, config, model_array), adapter.added(spec, config)
     for shape in (array.shape, *([] if added is None else [added.shape])):
