@@ -114,7 +114,12 @@ def attend(
     encoder` about the encoder.
     """
     if not model.can("source"):
-        _refuse_parts(model, options)
+        for name in ("target", "target_ids", "target_language", "part"):
+            if getattr(options, name) is not None:
+                raise UsageError(
+                    f"--{name.replace('_', '-')}: {model.name} is not an encoder–decoder, its text is all there is",
+                    "leave it out",
+                )
         return _attend(model, options, prompt, keeping, control, changes)
     if changes:
         raise UsageError(
@@ -259,16 +264,6 @@ def _contributions(model: Model, prompt: Prompt, index: int, watched: WatchedAtt
     from llminspect.analysis.attribution import contributions
 
     return contributions(model, watched.stream, index, prompt.labels[index])
-
-
-def _refuse_parts(model: Model, options: AttendOptions) -> None:
-    """Raise UsageError for what only an encoder–decoder has."""
-    for name in ("target", "target_ids", "target_language", "part"):
-        if getattr(options, name) is not None:
-            raise UsageError(
-                f"--{name.replace('_', '-')}: {model.name} is not an encoder–decoder, its text is all there is",
-                "leave it out",
-            )
 
 
 def layers_and_heads(model: Model, options: AttendOptions) -> tuple[list[int], list[int]]:

@@ -210,7 +210,11 @@ class WatchedAttention:
         if window is not None and window >= len(self._ids_T):
             window = None  # It sees the whole text.
         measured = range(len(weights_HTS)) if wanted.measures else heads
-        by_head = self._measured(weights_HTS, measured, window)
+        if len(measured) < len(weights_HTS) or weights_HTS.size > _MEASURED_AT_ONCE:
+            by_head = {head: measure_all(weights_HTS[head], self._ids_T, causal, window) for head in measured}
+        else:  # Of all at once, where that costs little memory.
+            together = measure_all(weights_HTS, self._ids_T, causal, window)
+            by_head = {head: {name: value_H[head] for name, value_H in together.items()} for head in measured}
         self.heads += [self._head(layer, head, weights_HTS[head], by_head[head], window) for head in heads]
         if wanted.measures:
             for name in MEASURES:
@@ -252,15 +256,6 @@ class WatchedAttention:
             found = Link(query, key, layer, head, weight, float(usual_HTS[head, query, key]))
             if known is None or found.weight - found.usual > known.weight - known.usual:
                 self.links[query, key] = found
-
-    def _measured(self, weights_HTS: Array, heads: Sequence[int], window: int | None) -> dict[int, dict[str, Array]]:
-        """The measures of each head: of all at once where that costs little memory, else one after another."""
-        if len(heads) < len(weights_HTS) or weights_HTS.size > _MEASURED_AT_ONCE:
-            return {
-                head: measure_all(weights_HTS[head], self._ids_T, self._model.config.causal, window) for head in heads
-            }
-        together = measure_all(weights_HTS, self._ids_T, self._model.config.causal, window)
-        return {head: {name: value_H[head] for name, value_H in together.items()} for head in heads}
 
     def _head(
         self, layer: int, head: int, weights_TS: Array, measures: Mapping[str, Array], window: int | None

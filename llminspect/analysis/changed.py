@@ -64,7 +64,7 @@ class ModelChanges:
         return self.source_ids is not None or self.experiments.ablate_with == "resample"
 
     def __bool__(self) -> bool:
-        return self.source_ids is not None or self.experiments != ExperimentOptions()
+        return self.source_ids is not None or vars(self.experiments) != vars(ExperimentOptions())
 
 
 NO_CHANGE = ModelChanges()

@@ -140,7 +140,7 @@ def chat_prompt(chat: ChatInput, tokenizer: Tokenizer, line: int | None) -> Prom
     else:
         parts, notes = rendered_chat(tokenizer, chat)
         made = Chat(chat, encode_chat(tokenizer, parts), notes=notes)
-    remarks = lost_bytes(tokenizer, (leaf.text for leaf in chat.leaves()))
+    remarks = lost_bytes(tokenizer, [leaf.text for leaf in chat.leaves()])
     return Prompt(made.text, made.tokens, line, chat=made, remarks=remarks)
 
 

@@ -10,6 +10,7 @@ E width of one head, F feed-forward width, V vocabulary, X experts. Any array ma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import methodcaller
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -23,9 +24,8 @@ class Functions(Protocol):
     def __getattr__(self, name: str, /) -> Callable[..., Array]: ...
 
 
-def namespace(array: Array) -> Functions:
-    """The functions that belong to `array`: numpy's, or those of the library that made it."""
-    return array.__array_namespace__()
+namespace: Callable[[Array], Functions] = methodcaller("__array_namespace__")
+"""The functions that belong to an array: numpy's, or those of the library that made it."""
 
 
 def overwrite(function: str, temporary: Array, *others: Any) -> Array:

@@ -24,7 +24,7 @@ def entropy(weights_HTS: Array, ids_T: Array, causal: bool, window: int | None =
     """
     queries, keys = weights_HTS.shape[-2:]
     if keys < 2 or window == 1:
-        return _nothing(weights_HTS)
+        return _mean(weights_HTS[..., 0, :0])
     shares = []
     # A few rows at a time: logarithms of the whole matrix would be another one.
     for start in range(1 if causal else 0, queries, ROWS_AT_ONCE):
@@ -74,7 +74,7 @@ MEASURES: Mapping[str, Measure] = {
     ),
     "next": Measure(
         "mean weight on the next token (where the future is not hidden)",
-        lambda weights_HTS, _, causal: _nothing(weights_HTS) if causal else _mean(np.diagonal(weights_HTS, 1, -2, -1)),
+        lambda weights_HTS, _, causal: _mean(np.diagonal(weights_HTS, 1, -2, -1)[..., : 0 if causal else None]),
     ),
     "self": Measure(
         "mean weight of a token on itself, from token 1 on",
@@ -203,17 +203,14 @@ def _mean_on(weights_HTS: Array, pairs: Pairs) -> Array:
     """The mean over the queries that have a key that counts of their weight on all of these."""
     query, key = pairs
     if not len(query):
-        return _nothing(weights_HTS)
+        return _mean(weights_HTS[..., 0, :0])
     total_H: Array = weights_HTS[..., query, key].sum(axis=-1, dtype=np.float64)
     return total_H / len(np.unique(query))
 
 
 def _mean(values_HT: Array) -> Array:
+    """Of each row; NaN where it has nothing."""
     if not values_HT.shape[-1]:
         return np.full(values_HT.shape[:-1], np.nan)
     mean_H: Array = values_HT.mean(axis=-1, dtype=np.float64)
     return mean_H
-
-
-def _nothing(weights_HTS: Array) -> Array:
-    return np.full(weights_HTS.shape[:-2], np.nan)

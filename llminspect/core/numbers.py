@@ -32,7 +32,7 @@ def number(value: float, digits: int = 4) -> str:
         if "." in mantissa:
             mantissa = mantissa.rstrip("0").rstrip(".")
         return f"{mantissa}e{int(exponent)}"
-    return _positional(value, max(digits, _magnitude(value) + 1))
+    return _positional(value, max(digits, math.floor(math.log10(abs(value))) + 1))
 
 
 def column(values: Iterable[float], digits: int = 4) -> list[str]:
@@ -46,10 +46,10 @@ def column(values: Iterable[float], digits: int = 4) -> list[str]:
     if not finite or max(finite) >= 1e6 or max(finite) < 1e-3:
         texts = [number(value, digits) for value in values]
     else:
-        most = max(0, digits - 1 - _magnitude(max(finite)))
+        most = max(0, digits - 1 - math.floor(math.log10(max(finite))))
         written = [_positional(round(value, most), 17) for value in values if math.isfinite(value)]
         decimals = min(most, max(len(text.partition(".")[2]) for text in written))
-        texts = [_fixed(value, decimals) for value in values]
+        texts = [f"{value:z.{decimals}f}" if math.isfinite(value) else number(value) for value in values]
     wide = max(map(len, texts), default=0)
     return [text.rjust(wide) for text in texts]
 
@@ -156,14 +156,3 @@ def _shortest(value: float) -> float:
 def _positional(value: float, digits: int) -> str:
     text = np.format_float_positional(value, precision=digits, unique=True, fractional=False, trim="-")
     return "0" if text == "-0" else text
-
-
-def _fixed(value: float, decimals: int) -> str:
-    if not math.isfinite(value):
-        return number(value)
-    text = f"{value:.{decimals}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
-
-
-def _magnitude(value: float) -> int:
-    return math.floor(math.log10(abs(value)))

@@ -135,10 +135,7 @@ class Until:
     """Hand everything to `tap` and end the pass, by raising Enough, once the arrays of all `names` went by."""
 
     def __init__(self, tap: Tap, *names: str) -> None:
-        self.tap, self.left = tap, set(names)
-
-    def wants(self, name: str) -> bool:
-        return self.tap.wants(name)
+        self.tap, self.wants, self.left = tap, tap.wants, set(names)
 
     def __call__(self, name: str, array: Array) -> Array:
         array = self.tap(name, array)

@@ -9,10 +9,8 @@ from llminspect.model.layer import Layer, norm
 
 
 def convolving(layer: Layer, entered_TD: Array, hidden_S: Array | None, left_TD: Array) -> Array:
-    """The stream [..., T, D] that leaves the layer, with that and normed; as it is where the layer has none."""
+    """The stream [..., T, D] that leaves the layer, with that and normed."""
     arrays, config, tap, name = layer.arrays, layer.config, layer.tap, f"{layer.name}.convolution"
-    if "convolution.weight" not in arrays:
-        return left_TD
     if hidden_S is not None:
         entered_TD = entered_TD * ~hidden_S[..., None]
     hidden_TD = tap(f"{name}.hidden", convolved(entered_TD, arrays["convolution.weight"], arrays["convolution.bias"]))

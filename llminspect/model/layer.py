@@ -73,12 +73,14 @@ class Layer:
         heads, (keys, _) = self.config.sizes.H, self.config.heads_of(self.index)
         its_own = self.config.keys_of(self.index) == self.index
         wanted = {"query": heads} | ({"key": keys, "value": keys, "gate": heads} if its_own else {})
-        made = self._projected_each("attention", read_TD, wanted)
+        parts = [part for part in wanted if f"attention.{part}.weight" in self.arrays]
+        projected = mapped_each(self.arrays, [f"attention.{part}" for part in parts], read_TD)
+        made = {part: self._in_heads(x_TW, wanted[part]) for part, x_TW in zip(parts, projected, strict=True)}
         query_HTE = self._positioned("query", made["query"], rotation_TP)
         if not its_own:
             return (query_HTE,)
         key_KTE = self._positioned("key", made["key"], rotation_TP)
-        value_KTE = self._values(made[self._value_from])
+        value_KTE = self._values(made["value" if "value" in made else "key"])
         if "gate" not in made:
             return query_HTE, key_KTE, value_KTE
         gate_HTE = self.tap(f"{self.name}.attention.gate", sigmoid(made["gate"]))
@@ -94,7 +96,8 @@ class Layer:
         where the layer has it."""
         middle_TD, mixed_of = stream_TD, list(mixed)
         if self.config.attends(self.index):
-            middle_TD = self._added("attention", "middle", middle_TD, self._merged("attention", mixed_of.pop(0)))
+            merged_TD = mapped(self.arrays, "attention.output", attention.merge_heads(mixed_of.pop(0)))
+            middle_TD = self._added("attention", "middle", middle_TD, merged_TD)
         if "middle.twice.norm.weight" in self.arrays:
             middle_TD = stream_TD + self.tap(f"{self.name}.middle.once", middle_TD)
             middle_TD = self.tap(f"{self.name}.middle.twice", middle_TD)
@@ -164,12 +167,6 @@ class Layer:
     def _projected(self, part: str, x_TD: Array, heads: int) -> Array:
         return self._in_heads(mapped(self.arrays, part, x_TD), heads)
 
-    def _projected_each(self, step: str, x_TD: Array, heads: Mapping[str, int]) -> dict[str, Array]:
-        """The same of several parts of a step, by their names: of those that have a matrix."""
-        parts = [part for part in heads if f"{step}.{part}.weight" in self.arrays]
-        made = mapped_each(self.arrays, [f"{step}.{part}" for part in parts], x_TD)
-        return {part: self._in_heads(x_TW, heads[part]) for part, x_TW in zip(parts, made, strict=True)}
-
     def _in_heads(self, x_TW: Array, heads: int) -> Array:
         """Cut into heads, and between limits where there are some, [..., H, T, E]."""
         limit = self.config.clip
@@ -209,7 +206,7 @@ class Layer:
         plain_HTM = self._projected("attention.key", latent_TZ, sizes.H)
         shared_1TG = self.tap(f"{name}.key.shared", self._projected("attention.key.shared", read_TD, 1))
         shared_HTG = xp.broadcast_to(shared_1TG, (*plain_HTM.shape[:-1], sizes.G))
-        key_HTE = self._placed("key", xp.concat([plain_HTM, shared_HTG], axis=-1), rotation_TP)
+        key_HTE = self._positioned("key", xp.concat([plain_HTM, shared_HTG], axis=-1), rotation_TP)
         value_HTU = self._projected(f"attention.{self._value_from}", latent_TZ, sizes.H)
         return query_HTE, key_HTE, self._values(value_HTU)
 
@@ -237,11 +234,7 @@ class Layer:
         name = f"attention.{part}"
         if self.config.rotary is None and f"{name}.norm.weight" not in self.arrays:
             return self.tap(f"{self.name}.{name}", x_HTE)
-        return self._placed(part, x_HTE, rotation_TP)
-
-    def _placed(self, part: str, x_HTE: Array, rotation_TP: tuple[Array, ...]) -> Array:
-        """The same of what is cut into heads."""
-        name, rotary = f"attention.{part}", self.config.rotary_of(self.index)
+        rotary = self.config.rotary_of(self.index)
         x_HTE = self.tap(f"{self.name}.{name}.projected", x_HTE)
         if f"{name}.norm.weight" in self.arrays:
             x_HTE = self.tap(f"{self.name}.{name}.normed", self._norm_heads(f"{name}.norm", x_HTE))
@@ -266,9 +259,6 @@ class Layer:
         whole_TD = norm(self.arrays, name, attention.merge_heads(x_HTE), self.config)
         return attention.split_heads(whole_TD, x_HTE.shape[-3])
 
-    def _merged(self, step: str, mixed_HTE: Array) -> Array:
-        return mapped(self.arrays, f"{step}.output", attention.merge_heads(mixed_HTE))
-
     def _crossed(self, read_TD: Array, source: Source) -> Array:
         """What the tokens take from the source, [..., T, D]."""
         seen = source.layers[self.index]
@@ -282,7 +272,7 @@ class Layer:
             tap=self.tap,
             name=f"{self.name}.cross_attention",
         )
-        return self._merged("cross_attention", mixed_HTE)
+        return mapped(self.arrays, "cross_attention.output", attention.merge_heads(mixed_HTE))
 
     def _fed_forward(self, read_TD: Array) -> Array:
         """Through one network, plain or gated, or through those of many that the layer's router chooses."""

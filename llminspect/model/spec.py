@@ -122,17 +122,16 @@ def for_layers(
     stack: str = "layers",
 ) -> list[TensorSpec]:
     """The specs of each layer, named relative to it: by its number, or the same. `{}` in a prefix is the number."""
-
-    def named(prefix: str, names: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
-        return tuple(prefix + name for name in names) if isinstance(names, tuple) else names and prefix + names
-
     found, same = [], () if callable(specs) else tuple(specs)
     for index in range(layers):
         for spec in specs(index) if callable(specs) else same:
-            in_huggingface = named(huggingface.format(index), spec.huggingface)
-            in_gguf, name = named(gguf.format(index), spec.gguf), f"{stack}.{index}.{spec.name}"
+            named: dict[str, Any] = {"name": f"{stack}.{index}.{spec.name}"}
+            for kind, prefix in (("huggingface", huggingface.format(index)), ("gguf", gguf.format(index))):
+                names = getattr(spec, kind)
+                whole = tuple(prefix + name for name in names) if isinstance(names, tuple) else names and prefix + names
+                named[kind] = whole
             other = spec.other and (huggingface.format(index) + spec.other[0], spec.other[1])
-            found.append(replace(spec, name=name, huggingface=in_huggingface, gguf=in_gguf, other=other))
+            found.append(replace(spec, **named, other=other))
     return found
 
 

@@ -121,8 +121,9 @@ def through(
             mixed, seen = (*mixed, mixed_TC), replace(kept, attended=pairs)
         if inputs_TLN is not None and config.streams == 1:
             mixed = (*mixed, inputs_TLN[..., index, :])
-        left = by_rows(layer.out_of_mixers, stream_TD, *mixed, rows=tokens)
-        stream_TD = convolving(layer, stream_TD, hidden_S, *left)
+        entered_TD, (stream_TD,) = stream_TD, by_rows(layer.out_of_mixers, stream_TD, *mixed, rows=tokens)
+        if "convolution.weight" in arrays:
+            stream_TD = convolving(layer, entered_TD, hidden_S, stream_TD)
         if "feedforward.shift" in arrays and isinstance(seen, StateCache):
             stream_TD, seen = layer.looking_back(stream_TD, state_before(cache, index), seen, hidden_S)
         return tap(f"{name}.{leaving}", stream_TD), seen if config.causal else None

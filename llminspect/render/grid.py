@@ -5,7 +5,7 @@ Labels are written out where they fit, otherwise numbered, with a legend; they h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
@@ -120,7 +120,14 @@ def _texts(picture: Picture, room: int) -> list[list[str]] | None:
         return texts if picture.columns * (wide + 1) <= room else None
     if not picture.numbers or picture.rows > picture.max_rows or picture.columns > room // 3:
         return None
-    for form in _number_forms(picture.values_RC):
+    flat = picture.values_RC.ravel()
+    seen = flat[np.isfinite(flat)]
+    if seen.size and seen.min() >= 0 and 0.1 <= seen.max() <= 1:
+        two = [f"{value:.2f}" for value in flat]
+        forms = [two, [text.removeprefix("0") for text in two]]
+    else:
+        forms = [number_column(flat, digits) for digits in (3, 2)]
+    for form in forms:
         if picture.columns * (max(map(len, form)) + 1) <= room:
             cells = iter(form)
             return [[next(cells) for _ in range(picture.columns)] for _ in range(picture.rows)]
@@ -138,19 +145,6 @@ def _notes(picture: Picture, row_size: int, column_size: int, halves: bool) -> l
     down = f"{picture.row_name} down" if picture.row_name != "rows" else ""
     across = f"{picture.column_name} across" if picture.column_name != "columns" else ""
     return [", ".join(filter(None, (down, across))), *notes] if down or across else notes
-
-
-def _number_forms(values_RC: NDArray[np.floating]) -> Iterator[list[str]]:
-    """The cells' numbers, row by row, from the longest form to the shortest that still says something."""
-    flat = values_RC.ravel()
-    seen = flat[np.isfinite(flat)]
-    if seen.size and seen.min() >= 0 and 0.1 <= seen.max() <= 1:
-        two = [f"{value:.2f}" for value in flat]
-        yield two
-        yield [text.removeprefix("0") for text in two]
-        return
-    for digits in (3, 2):
-        yield number_column(flat, digits)
 
 
 def _aligned(labels: list[str], margin: int) -> list[str]:

@@ -87,20 +87,15 @@ def ramp_key(
             key.append(f"{labels[0]} to {labels[-1]}")
         else:
             _append_ramp(key, scale, labels, colors)
-        yield from _in_lines([Text(visible(name)), key, Text(masked, theme.QUIET)], options.max_width)
+        line = Text()
+        for part in filter(None, [Text(visible(name)), key, Text(masked, theme.QUIET)]):
+            if line and line.cell_len + 2 + part.cell_len > options.max_width:  # An end of a ramp stays with it.
+                yield line
+                line = Text()
+            line.append("  " if line else "").append_text(part)
+        yield line
 
     return Drawn(draw)
-
-
-def _in_lines(parts: list[Text], most: int) -> Iterator[Text]:
-    """The parts that say something beside each other, in lines of `most` cells: an end of a ramp stays with it."""
-    line = Text()
-    for part in filter(None, parts):
-        if line and line.cell_len + 2 + part.cell_len > most:
-            yield line
-            line = Text()
-        line.append("  " if line else "").append_text(part)
-    yield line
 
 
 def _append_ramp(line: Text, scale: theme.Scale, labels: list[str], colors: bool) -> None:

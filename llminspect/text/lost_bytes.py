@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from llminspect.errors import UserError
 from llminspect.text.tokenizer import Tokenizer, canonical
@@ -60,13 +60,15 @@ class ByteTally:
         return found
 
 
-def lost_bytes(tokenizer: Tokenizer, texts: Iterable[str]) -> list[str]:
+def lost_bytes(tokenizer: Tokenizer, texts: Collection[str]) -> list[str]:
     """What is to be noted of a text, or of several that the model reads together.
 
     >>> from llminspect.text.standalone import ByteTokenizer
     >>> lost_bytes(ByteTokenizer(), ["caf\\udce9"])
     ['1 byte (e9) of the text is not UTF-8; the tokenizer keeps it']
     """
+    if not tokenizer.missing_bytes and all(map(str.isascii, texts)):
+        return []
     tally = ByteTally(tokenizer.missing_bytes)
     for text in texts:
         tally.add(text)

@@ -92,13 +92,14 @@ def _spelled(match: re.Match[str], at: int) -> UsageError:
     )
 
 
-_TAKE_WHAT_IS_BEFORE = (
+_TAKE_SPACE = (
     ("tokenizer.ggml.pre", ("jina-v2-de", "jina-v2-es", "jina-v2-code"), "<mask>"),
     ("general.architecture", ("nomic-bert-moe", "jina-bert-v3"), "<mask>"),
+    ("general.name", ("phi-3", "phi3"), None),
     ("general.name", ("modern-bert",), "[MASK]"),
 )
-"""Where the value of a key holds one of these words, the token takes the white space before it."""
-_PHI_3 = ("phi-3", "phi3")
+"""Where the value of a key holds one of these words, the token takes the white space before it; None: all tokens but a
+few take that after them. The first rule that holds counts."""
 _NOT_OF_PHI_3 = ("<unk>", "<s>", "<|endoftext|>")
 
 
@@ -108,15 +109,11 @@ def strips_of_gguf(metadata: Mapping[str, Any], tokens: Mapping[str, int]) -> St
     >>> strips_of_gguf({"general.name": "Phi-3 mini"}, {"<s>": 1, "<|user|>": 32010})
     Strips(left=frozenset(), right=frozenset({32010}))
     """
-
-    def holds(key: str, words: tuple[str, ...]) -> bool:
+    for key, words, spelling in _TAKE_SPACE:
         value = metadata.get(key)
         value = value.lower() if key == "general.name" and isinstance(value, str) else value
-        return isinstance(value, str) and any(word in value for word in words)
-
-    *first, last = [(spelling, holds(key, words)) for key, words, spelling in _TAKE_WHAT_IS_BEFORE]
-    left = {spelling for spelling, applies in first if applies}
-    if not left and holds("general.name", _PHI_3):
-        return Strips(right=frozenset(token_id for text, token_id in tokens.items() if text not in _NOT_OF_PHI_3))
-    left = left or {spelling for spelling, applies in (last,) if applies}
-    return Strips(left=frozenset(tokens[spelling] for spelling in left if spelling in tokens))
+        if isinstance(value, str) and any(word in value for word in words):
+            if spelling is None:
+                return Strips(right=frozenset(tokens[text] for text in tokens if text not in _NOT_OF_PHI_3))
+            return Strips(left=frozenset({tokens[spelling]} if spelling in tokens else ()))
+    return Strips()
