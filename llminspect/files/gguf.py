@@ -21,7 +21,7 @@ from typing import Any
 
 from llminspect.errors import ModelError, UserError, as_json, reader
 from llminspect.files.gguf_header import MAGIC, read_header
-from llminspect.files.hashes import settled, state_key
+from llminspect.files.hashes import settled, state, state_key
 from llminspect.files.home import existing, subfolder, write_whole
 from llminspect.files.kept_header import packed, unpacked, whole_content
 from llminspect.files.weights import SeveralFiles, WeightFile, shown
@@ -49,8 +49,8 @@ class GGUFFile(WeightFile):
     @reader("the GGUF header")
     def _read_header(self) -> None:
         """From the cache, where it was parsed before."""
-        before = state_key(self.path)
-        kept_at = existing("headers") / f"{before}.header"
+        before = state(self.path)
+        kept_at = existing("headers") / f"{state_key(self.path)}.header"
         content = whole_content(kept_at)
         kept = None if content is None else unpacked(content, before, len(self._map))
         if kept is not None:
@@ -58,7 +58,7 @@ class GGUFFile(WeightFile):
             return
         header = read_header(self._map, len(self._map), self._refuse)
         self.version, self.metadata, self.tensors = header.version, header.metadata, header.tensors
-        if header.data_start >= WORTH_KEEPING and settled(self.path) and state_key(self.path) == before:
+        if header.data_start >= WORTH_KEEPING and settled(self.path) and state(self.path) == before:
             with suppress(OSError, UserError):  # A cache that cannot be written costs time, nothing else.
                 write_whole(subfolder("headers") / kept_at.name, packed(before, header))
 

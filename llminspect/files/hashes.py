@@ -1,7 +1,7 @@
 """The SHA-256 of files: of the bytes that are there, and remembered for as long as the files stay what they were.
 
-A hash is bound to the place, size, times of change and number of its file (`state_key`). The time of the last change of
-the file's entry counts with that of its content, for a program may set the latter back. Nothing is remembered of a file
+A hash is bound to the place, size, times of change and number of its file (`state`). The time of the last change of the
+file's entry counts with that of its content, for a program may set the latter back. Nothing is remembered of a file
 that changed a moment ago: another change in the same tick of the file system's clock would not show.
 """
 
@@ -31,14 +31,18 @@ GIT_DIGITS = 40
 _SHA256, _GIT, _ANY = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{40}"), re.compile(".*", re.DOTALL)
 
 
+def state(path: Path) -> str:
+    """What changes when the file is another: its place, size, times of change and number in the file system."""
+    resolved = path.resolve()
+    status = resolved.stat()
+    numbers = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return "\n".join([str(resolved), *map(str, numbers)])
+
+
 def state_key(*paths: Path) -> str:
-    """A short string that can be a file's name, and changes when one of the files is another: by its place, size, times
-    of change and number in the file system. OSError: one is not there."""
-    states: list[object] = []
-    for resolved in [path.resolve() for path in paths]:
-        status = resolved.stat()
-        states += [resolved, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-    return hashlib.sha256("\n".join(map(str, states)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    """The `state` of files as a short string that can be a file's name. OSError: one is not there."""
+    states = "\n".join(state(path) for path in paths)
+    return hashlib.sha256(states.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def settled(path: Path) -> bool:
