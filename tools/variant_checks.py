@@ -174,7 +174,7 @@ def in_gguf(exact: Any, folder: Path, given: dict[str, torch.Tensor], bound: flo
     arrays = {}
     try:
         for spec in claim(architecture, config, "gguf", {name: info.shape for name, info in file.tensors.items()}):
-            (source,), fix = spec.sources("gguf"), spec.fix("gguf")
+            (source,), fix = spec.sources("gguf"), spec.gguf_fix
             array = file.array(source)
             arrays[spec.name] = array if fix is None else fix(array, config)
     except ModelError as error:

@@ -21,11 +21,12 @@ def noted_before(
     of them is going to be refused."""
     prompts = [each for each in (prompt, *others) if each is not None]
     counts = [len(each.tokens) for each in prompts]
-    if not all(_read(model, count) for count in counts) or any(
-        max(each.ids) >= model.config.sizes.V for each in prompts
-    ):
-        return []
-    return beyond_context(model, *(count if window is None else min(count, window) for count in counts)) or []
+    noted = beyond_context(model, *(count if window is None else min(count, window) for count in counts)) or []
+    vocabulary = model.config.sizes.V
+    reads = (
+        noted and all(_read(model, count) for count in counts) and all(max(each.ids) < vocabulary for each in prompts)
+    )
+    return noted if reads else []
 
 
 def noted_of_texts(model: Model, counts: Iterable[int]) -> list[str]:

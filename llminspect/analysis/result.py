@@ -37,9 +37,6 @@ class Result(Drawable):
     notes: list[str] | None = field(default=None, kw_only=True)
     """What to know about the numbers, one line each."""
 
-    def __init_subclass__(cls) -> None:
-        cls.__repr__ = Result.__repr__  # type: ignore[method-assign]  # In the class itself: dataclasses leave it alone.
-
     def __repr__(self) -> str:
         name, given = type(self).__name__, vars(self)
         parts = [f"{key}={_short(value)}".replace(" ", "\0") for key, value in given.items() if value is not None]

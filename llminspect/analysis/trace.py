@@ -136,7 +136,7 @@ def watch_pass(
     patterns += [head_reads(model, layer) for layer in range(layers)] if grid else []
     capture, rows = Capture(*(["*"] if steps else patterns), optional=True), PositionRows(layers, position, heads=heads)
     measured = Trace("*") if trace else Trace(*(f"layers.{layer}.*" for layer in opened))
-    tap = Chain([*taps, measured, rows, capture])
+    tap = Chain([*taps, *([measured] if measured.patterns else []), rows, capture])
     stream_TD = model.run(ids, tap).stream_TD
     has_logits = model.can("generate") or model.can("fill")
     logits_V = model.logits(stream_TD[position : position + 1], tap)[0] if has_logits else None

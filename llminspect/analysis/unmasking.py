@@ -17,7 +17,7 @@ from llminspect.analysis.completion import (
     step_record,
 )
 from llminspect.arguments.generate import GenerateOptions, SamplingOptions, draws_tokens
-from llminspect.arguments.option import fields_of, option_name, usual_of
+from llminspect.arguments.option import fields_of, usual_of
 from llminspect.core.array import Array
 from llminspect.core.decoding import Choice
 from llminspect.core.sampling import Draws, Sampling
@@ -45,7 +45,7 @@ def check_way_of_writing(model: Model, *groups: Any) -> None:
         for name, (_, option) in fields_of(kind).items():
             if name in refused and getattr(group, name) not in (None, False, 0, option.usual):
                 way = "fills masks, in any order" if fills else "writes token after token, and fills no masks"
-                raise UsageError(f"{option_name(name, option)}: {model.name} {way}", "leave it out")
+                raise UsageError(f"{option.shown}: {model.name} {way}", "leave it out")
 
 
 def unmasking_plan(

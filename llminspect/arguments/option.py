@@ -33,6 +33,8 @@ class Option:
     max: float | None = None
     usual: Any = None
     """What None stands for, where a value that was given is told from the same one that was not."""
+    shown: str = ""
+    """`--top-p`; of what has no name on the command line what stands for it there."""
 
 
 class Argument(Option):
@@ -92,7 +94,7 @@ def checked(options: Group) -> Group:
         try:
             value = _fitting(given, hint, option)
         except ValueError as error:
-            raise UsageError(f"Invalid value for '{option_name(name, option)}': {error}") from None
+            raise UsageError(f"Invalid value for '{option.shown}': {error}") from None
         if type(value) is not type(given) or value != given:
             changed[name] = value
     return cast("Group", replace(cast("Any", options), **changed)) if changed else options
@@ -105,7 +107,9 @@ def fields_of(kind: Any) -> dict[str, tuple[Any, Option]]:
     for entry in fields(kind):
         option: Option = entry.metadata["option"]
         usual = () if isinstance(option, Argument) else (f"--{entry.name.replace('_', '-')}",)
-        found[entry.name] = hints[entry.name], replace(option, names=option.names or usual)
+        names = option.names or usual
+        shown = names[0].partition("/")[0] if names else option.settings.get("metavar") or entry.name
+        found[entry.name] = hints[entry.name], replace(option, names=names, shown=shown)
     return found
 
 
@@ -118,11 +122,6 @@ def usual_of(group: Any, name: str) -> Any:
 def alternatives(hint: Any) -> tuple[Any, ...]:
     """The types that a field may have, None (as NoneType) among them."""
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-
-
-def option_name(field: str, option: Option) -> str:
-    """`--top-p`; of what has no name on the command line what stands for it there."""
-    return option.names[0].partition("/")[0] if option.names else option.settings.get("metavar") or field
 
 
 def number_of(value: object, kind: type[int] | type[float], option: Option) -> int | float:

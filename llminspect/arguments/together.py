@@ -10,7 +10,7 @@ import os
 import re
 from typing import Any
 
-from llminspect.arguments.option import each, fields_of, option_name
+from llminspect.arguments.option import each, fields_of
 from llminspect.arguments.rules import OUTPUT, PAIR, RULES, SOURCE, USUAL
 from llminspect.errors import UsageError
 
@@ -47,7 +47,7 @@ def _given(groups: tuple[Any, ...]) -> tuple[dict[str, str], set[str]]:
         for field in dataclasses.fields(kind):
             _, option = fields_of(kind)[field.name]
             value = values[field.name] = getattr(group, field.name)
-            names[field.name] = option_name(field.name, option).strip("[].")
+            names[field.name] = option.shown.strip("[].")
             variable = option.settings.get("envvar")
             from_environment = variable is not None and os.environ.get(variable) == str(value)
             usual = field.default if option.usual is None else option.usual

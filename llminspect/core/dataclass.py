@@ -26,7 +26,7 @@ else:
         equal, shown = more.pop("eq", True), more.pop("repr", True)
         methods = {"__setattr__": set_once, "__delattr__": refuse}
         methods |= {"__eq__": same, "__hash__": of_fields} if equal else {}
-        methods |= {"__repr__": written} if shown else {}
+        methods |= {"__repr__": written} if shown and cls.__repr__ is object.__repr__ else {}
         for name, method in methods.items():
             if name not in vars(cls) or vars(cls)[name] is None:
                 setattr(cls, name, method)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from llminspect.core.array import Array, RowsOnDemand, linear, namespace, overwrite
+from llminspect.core.array import Array, linear, namespace, overwrite
 from llminspect.core.dataclass import dataclass
 
 NEAR = 8
@@ -31,9 +31,8 @@ class Score:
         return (logits_V if self.logit else log_softmax(logits_V))[..., self.target]
 
 
-def logits(hidden_TD: Array, unembedding_VD: Array | RowsOnDemand, bias_V: Array | None = None) -> Array:
-    """hidden · Uᵀ (+ bias): how well each token of the vocabulary fits, [..., T, V]."""
-    return linear(hidden_TD, unembedding_VD, bias_V)
+logits = linear
+"""hidden [..., T, D] · Uᵀ (+ bias [V]): how well each token of the vocabulary U [V, D] fits, [..., T, V]."""
 
 
 def log_softmax(logits_TV: Array) -> Array:

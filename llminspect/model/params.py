@@ -34,6 +34,7 @@ class Params:
 
     def __init__(self, arrays: Mapping[str, Array], keep: bool = True) -> None:
         self.arrays = arrays
+        self.get: Callable[[str], Array | None] = arrays.get
         self.one_token: TokenStep | None = None
         """What takes the stream of one more token, its rotation and a cache through all layers at one stroke, if
         anything does: to the stream after them and what they have seen, or to None, where it has to go step by step."""
@@ -71,9 +72,6 @@ class Params:
             return self.arrays.parts[name](index)
         whole: Array = self.arrays[name]
         return whole[index]
-
-    def get(self, name: str) -> Array | None:
-        return self.arrays.get(name, None)
 
     def layer(self, index: int, stack: str = "layers") -> Mapping[str, Array]:
         """The arrays of one layer of a stack, by the part of their name after `{stack}.{index}.`."""

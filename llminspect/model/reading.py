@@ -32,7 +32,7 @@ def read_array(description: Description, spec: TensorSpec) -> Array:
     parts = [weights.array(source) for source in spec.sources(located.format)]
     with understood(f"tensor {spec.name}"):  # The shape of one that is put together or turned.
         array = parts[0] if isinstance(getattr(spec, located.format), str) else np.stack(parts)
-        fix = spec.fix(located.format)
+        fix = getattr(spec, f"{located.format}_fix")
         array = array if fix is None else fix(array, config)
     expected = expanded_shape(spec.shape, config.sizes)
     if array.shape != expected:
@@ -63,7 +63,7 @@ def part_reader(description: Description, spec: TensorSpec) -> Callable[[tuple[s
     located, weights = description.files, description.weights
     names = getattr(spec, located.format)
     added = description.adapter is not None and description.adapter.changes(spec)
-    if spec.fix(located.format) is not None or not names or added:
+    if getattr(spec, f"{located.format}_fix") is not None or not names or added:
         return None
 
     def read(index: tuple[slice, ...]) -> Array:

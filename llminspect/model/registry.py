@@ -113,7 +113,7 @@ def claim(
         claimed.update(sources)
         present.append(spec)
         # One that is put together, cut or turned is checked when it is read.
-        if isinstance(getattr(spec, file_format), str) and spec.fix(file_format) is None:
+        if isinstance(getattr(spec, file_format), str) and getattr(spec, f"{file_format}_fix") is None:
             shape, expected = shapes[sources[0]], expanded_shape(spec.shape, config.sizes)
             if shape != expected:
                 raise ModelError(f"tensor {sources[0]} has the shape {shape}, the configuration says {expected}")

@@ -52,9 +52,6 @@ class TensorSpec:
         names = self.huggingface if file_format == "huggingface" else self.gguf
         return (names,) if isinstance(names, str) else names or ()
 
-    def fix(self, file_format: Format) -> Callable[[Array, Any], Array] | None:
-        return self.huggingface_fix if file_format == "huggingface" else self.gguf_fix
-
 
 def linear_specs(
     *maps: tuple[str, str, str | None, str | None], bias: bool | tuple[str, ...] | None = False, **fixes: Any

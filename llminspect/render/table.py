@@ -43,24 +43,14 @@ class Entries(Text):
 
     def wrap(self, console: Console, width: int, **settings: Any) -> Lines:
         """The lines; an entry that is wider than the width is folded as a text is."""
-        lines = Lines()
-        for line in self._filled(width):
-            lines.extend(line.wrap(console, width, **settings))
-            if self.one_line:
-                break
-        return lines
-
-    def _filled(self, width: int) -> Iterator[Text]:
-        line: Text | None = None
+        filled: list[Text] = []
         for entry in self.entries:
-            if line is None:
-                line = entry.copy()
-            elif line.cell_len + len(GAP) + entry.cell_len <= width:
-                line.append(GAP).append_text(entry)
+            if filled and filled[-1].cell_len + len(GAP) + entry.cell_len <= width:
+                filled[-1].append(GAP).append_text(entry)
             else:
-                yield line
-                line = entry.copy()
-        yield Text() if line is None else line
+                filled.append(entry.copy())
+        shown = (filled or [Text()])[: 1 if self.one_line else None]
+        return Lines(part for line in shown for part in line.wrap(console, width, **settings))
 
 
 Cell = str | int | float | Text | BarCell | None

@@ -47,6 +47,8 @@ def tokenizer_from_gguf(metadata: Mapping[str, Any], name: str = "gguf") -> Toke
         raise ModelError("the file carries no tokenizer (tokenizer.ggml.model and tokenizer.ggml.tokens)")
     if model not in builders:
         raise ModelError(f"the file's tokenizer is of the kind {model!a}", "known are " + ", ".join(builders))
+    if model in ("gemma4", "whitespace"):  # Which have one pre-tokenizer each.
+        metadata = {**metadata, "tokenizer.ggml.pre": model}
     tokenizer = builders[model](name, metadata, _kinds(metadata))
     _add_rules(tokenizer, metadata)
     return tokenizer
@@ -100,7 +102,7 @@ def _bpe(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
     merges = metadata.get("tokenizer.ggml.merges")
     if not merges:
         raise ModelError("the tokenizer is a byte-pair encoding without merges (tokenizer.ggml.merges)")
-    pre = _pre(metadata)
+    pre = metadata.get("tokenizer.ggml.pre")
     if pre in _OF_CHARACTERS and metadata["tokenizer.ggml.model"] != "hybriddna":
         return _character_bpe(name, metadata, kinds, merges, pre)
     whole_first = pre in WHOLE_WORDS_FIRST
@@ -117,12 +119,6 @@ def _bpe(name: str, metadata: Mapping[str, Any], kinds: _Kinds) -> Tokenizer:
 
 _OF_CHARACTERS = frozenset(("gemma4", "granite-embed-multi-311m", "sarvam-moe", "whitespace"))
 """Pre-tokenizers of vocabularies that spell characters, not bytes."""
-
-
-def _pre(metadata: Mapping[str, Any]) -> str | None:
-    """The name of the pre-tokenizer. These two kinds have one each."""
-    model = metadata.get("tokenizer.ggml.model")
-    return model if model in ("gemma4", "whitespace") else metadata.get("tokenizer.ggml.pre")
 
 
 def _character_bpe(name: str, metadata: Mapping[str, Any], kinds: _Kinds, merges: Sequence[str], pre: str) -> Tokenizer:
@@ -244,9 +240,9 @@ def _token_id(tokenizer: Tokenizer, metadata: Mapping[str, Any], key: str) -> in
 
 def _add_rules(tokenizer: Tokenizer, metadata: Mapping[str, Any]) -> None:
     """Prefix, suffix, the ids that stop generation, and the chat template."""
-
-    model, token_id = metadata["tokenizer.ggml.model"], partial(_token_id, tokenizer, metadata)
-    front, after = _ADDS_BY_DEFAULT.get(model, (_pre(metadata) in ADD_BOS, False))
+    model, pre = metadata["tokenizer.ggml.model"], metadata.get("tokenizer.ggml.pre")
+    token_id = partial(_token_id, tokenizer, metadata)
+    front, after = _ADDS_BY_DEFAULT.get(model, (pre in ADD_BOS, False))
     bos, eos, sep = token_id("bos"), token_id("eos"), token_id("seperator")  # The specification spells it so.
     if model == "bert":
         bos, last = token_id("cls") if bos is None else bos, eos if sep is None else sep
@@ -255,7 +251,7 @@ def _add_rules(tokenizer: Tokenizer, metadata: Mapping[str, Any]) -> None:
         last = eos
         after = bool(metadata.get("tokenizer.ggml.add_eos_token", after))
     # Files of Gemma 4 were made that say no by mistake (llama.cpp, pull request 21500).
-    front = bool(metadata.get("tokenizer.ggml.add_bos_token", front)) or _pre(metadata) == "gemma4"
+    front = bool(metadata.get("tokenizer.ggml.add_bos_token", front)) or pre == "gemma4"
     tokenizer.bos_id, tokenizer.end_id = bos, eos
     tokenizer.prefix_ids = (bos,) if front and bos is not None else ()
     tokenizer.suffix_ids = (last,) if after and last is not None else ()

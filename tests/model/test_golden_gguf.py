@@ -44,7 +44,7 @@ def opened(
     arrays = {}
     for spec in claim(architecture, config, "gguf", {name: info.shape for name, info in file.tensors.items()}):
         (source,) = spec.sources("gguf")
-        fix = spec.fix("gguf")
+        fix = spec.gguf_fix
         array = file.array(source)
         arrays[spec.name] = array if fix is None else fix(array, config)
     return Model(golden.name, architecture, config, Params(arrays), None)

@@ -238,7 +238,8 @@ def _kept(description: Description, spec: TensorSpec) -> Part | list[Part] | Non
     """
     located, config, weights = description.files, description.config, description.weights
     of_experts = spec.shape.startswith("X ") and spec.shape.count(" ") == 2
-    names, fix, one = spec.sources(located.format), spec.fix(located.format), getattr(spec, located.format)
+    names, one = spec.sources(located.format), getattr(spec, located.format)
+    fix = getattr(spec, f"{located.format}_fix")
     if not (of_experts or spec.shape in SHAPES or SHARED.fullmatch(spec.name)):
         return None
     if not isinstance(one, str) and (not of_experts or fix is not None):
