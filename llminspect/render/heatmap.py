@@ -54,15 +54,8 @@ def heatmap(
 
     Raises ValueError for an array that is not a matrix, and for labels or marks that do not match it.
     """
-    values_RC = np.asarray(matrix)
-    if values_RC.ndim != 2:
-        raise ValueError(f"a heatmap takes a matrix, not an array of shape {values_RC.shape}")
+    values_RC = _checked_matrix(matrix, marks)
     rows, columns = values_RC.shape
-    if marks is not None and [len(row) for row in marks] != [columns] * rows:
-        raise ValueError(f"the marks do not match a matrix of {rows} × {columns}")
-    values_RC = values_RC if values_RC.dtype in (np.float32, np.float64) else values_RC.astype(float)
-    # A score of minus infinity is how a mask is written before the softmax.
-    values_RC = np.where(np.isneginf(values_RC), np.nan, values_RC)
     names = visible(row_name), visible(column_name)
     labels = _checked(row_labels, rows, "rows"), _checked(column_labels, columns, "columns")
     picture = Picture(values_RC, rows, columns, *labels, *names, fold, numbers, marks, max(2, max_rows))
@@ -91,6 +84,19 @@ head_map = partial(heatmap, fold="max", row_name="layers", column_name="heads", 
 
 `marks` are such as a letter for what a head does.
 """
+
+
+def _checked_matrix(matrix: ArrayLike, marks: Sequence[Sequence[str]] | None) -> NDArray[np.floating]:
+    values = np.asarray(matrix)
+    if values.dtype not in (np.float32, np.float64):
+        values = values.astype(float)
+    if values.ndim != 2:
+        raise ValueError(f"a heatmap takes a matrix, not an array of shape {values.shape}")
+    rows, columns = values.shape
+    if marks is not None and [len(row) for row in marks] != [columns] * rows:
+        raise ValueError(f"the marks do not match a matrix of {rows} × {columns}")
+    # A score of minus infinity is how a mask is written before the softmax.
+    return np.where(np.isneginf(values), np.nan, values)
 
 
 def _checked(labels: Sequence[str] | None, size: int, what: str) -> list[str] | None:
