@@ -174,7 +174,8 @@ def attribute(
         raise UsageError(f"--attribution: the residual stream of {model.name} is not the sum of what its layers add")
     if "head.weight" in model.params or "final.projection.weight" in model.params:
         raise UsageError(f"--attribution: {model.name} has one more layer between the last norm and its output matrix")
-    norm, bias_D = frozen_norm(model, watched.rows[f"layers.{layers - 1}.output"], watched.capture["final.norm"][0])
+    last_D = watched.rows[f"layers.{layers - 1}.output"]
+    norm, bias_D = frozen_norm(model, last_D, watched.capture.arrays.get("final.norm", [last_D])[0])
 
     def difference(values_V: Array) -> Array:
         """The target's value, or how far it lies above that of `versus`."""

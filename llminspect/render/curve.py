@@ -220,12 +220,14 @@ def series(
 
 
 def _names(places: Sequence[str], at: Sequence[int], columns: int) -> str:
-    """The names of the places that find room, the last among them."""
+    """The names of the places, or of every second, fifth, tenth … of them, so that all find room; and of the last."""
     names = [visible(name) for name in places]
     last = max(0, at[-1] - width(names[-1]) + 1)
+    most = max(map(width, names))
+    step = next((step for step in (1, 2, 5, 10, 20, 50) if at[-1] * step >= (most + 1) * (len(at) - 1)), 100)
     line = ""
-    for name, x in zip(names[:-1], at[:-1], strict=True):
-        if (not line or x >= width(line) + 1) and x + width(name) < last:
+    for name, x in zip(names[:-1:step], at[:-1:step], strict=True):
+        if x + width(name) < last:
             line += " " * (x - width(line)) + name
     return line + " " * (last - width(line)) + names[-1]
 

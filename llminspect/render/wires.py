@@ -19,6 +19,7 @@ from llminspect.render.layered import arranged
 from llminspect.render.plot import Canvas
 from llminspect.render.safe import visible, width
 from llminspect.render.section import Drawn, remark
+from llminspect.render.table import Entries
 
 WIDEST = 120
 PITCH = 4
@@ -28,7 +29,7 @@ HEAVY, LIGHT = 0.5, 0.2
 THICKEST, THINNEST = 0.6, 0.12
 """Of a curve in a picture, in the width of a cell."""
 _SIGNS = (
-    ("⠶⠶⠶⠶", "above 0, ", theme.POSITIVE), ("⠶ ⠶", "below 0, ", theme.NEGATIVE), ("⠶⠶⠶⠶", "both", theme.LINE)
+    ("⠶⠶⠶⠶", "above 0", theme.POSITIVE), ("⠶ ⠶", "below 0", theme.NEGATIVE), ("⠶⠶⠶⠶", "both", theme.LINE)
 )  # fmt: skip
 _BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
@@ -189,10 +190,8 @@ def _curves(graph: _Graph, names: Sequence[str], shown: Sequence[Wire]) -> Itera
 def _below(sizes: list[int], shown: Sequence[Wire], nodes: int, of_nodes: int) -> Iterator[RenderableType]:
     """The key, and what is left out."""
     largest = max(abs(wire.value) for wire in shown)
-    key = Text("the thicker a line, the larger its score: ", theme.QUIET)
-    for line, sign, style in _SIGNS:
-        key.append(line, style).append(f" {sign}", theme.QUIET)
-    yield key.append(f"; the thickest: {largest:.2f}", theme.QUIET)
+    signs = [Text.assemble((line, style), f" {sign}") for line, sign, style in _SIGNS]
+    yield Entries([Text("the thicker a line, the larger its score:"), *signs, Text(f"the thickest: {largest:.2f}")])
     left = sizes[-1] - len(shown)
     drawn = f"drawn: the strongest {several(len(shown), 'edge')} with what joins them, and {several(nodes, 'node')}"
     if left:

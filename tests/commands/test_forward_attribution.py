@@ -108,6 +108,10 @@ def test_attribution_of_the_toys() -> None:
     assert found is not None
     assert abs(found.sum - found.logit) < 1e-6
     assert abs(found.embedding) < 1e-6
+    model = open_model("toy-induction")  # Without a norm at the end.
+    question = ForwardQuestion(ForwardOptions(attribution=True, target="Toad"))
+    found = forward(model, question, prompt(model, "Mr Toad met Mrs Hen. Mr")).attribution
+    assert found is not None and abs(found.sum - found.logit) < 1e-6 < found.layers[1].heads[0]
     with pytest.raises(Exception, match="not the sum"):
         forward(
             open_model("toy"), ForwardQuestion(ForwardOptions(attribution=True)), prompt(open_model("toy"), "world")

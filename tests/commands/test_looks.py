@@ -18,6 +18,7 @@ from rich.color import Color, ColorSystem
 from llminspect.render.cells import THEMES
 from llminspect.render.theme import RGB, STEPS, Scale, cell_style, luminance
 from tests.model.golden import Golden
+from tools.book.blocks import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +28,17 @@ if TYPE_CHECKING:
 
     from tests.conftest import Program
 
+GOLDEN = ROOT / "tests" / "golden"
 CAT = ("A cat sat.", "--model", "toy-attention")
-CIRCUIT = ("circuit", "Mr Toad met Mrs Hen. Mr", "Mrs Toad met Mr Hen. Mr")
+TOADS = ("Mr Toad met Mrs Hen. Mr", "Mrs Toad met Mr Hen. Mr")
+INDUCTION = ("--model", "toy-induction")
+CIRCUIT = ("circuit", *TOADS)
+LABELLED = "".join(
+    f'{{"text": "{one} Toad met {other} Hen. {last}", "label": "{last}"}}\n'
+    for one, other, last in itertools.product(("Mr", "Mrs"), repeat=3)
+)
+"""Records for `-`: the last word is the label."""
+DICTIONARY = str(GOLDEN / "dictionaries" / "toy")
 GPT = ("--ids", "5,6,7,8,9", "--model", str(Golden("gpt2").folder))
 PICTURES: dict[str, tuple[str, ...]] = {
     "tokens": ("tokenize", "naïve café 🙂 日本\nand a second line", "--model", "gpt-4o"),
@@ -75,6 +85,17 @@ PICTURES: dict[str, tuple[str, ...]] = {
     "scores": ("forward", *GPT, "--score", "1,2", "--score", "3"),
     "gradients": ("forward", *GPT, "--saliency", "integrated"),
     "the whole way": ("walk", "--no-pause", "A cat sat."),
+    "text of ids": ("encode", "--decode", "7356 4502 8363 874 1863", "--model", "gpt-4o"),
+    "a probe": ("probe", "-", *INDUCTION, "--folds", "2"),
+    "many texts": ("forward", "--over", "-", *INDUCTION, "--attribution"),
+    "heads over texts": ("attend", "--over", "-", *INDUCTION),
+    "each silenced": ("forward", TOADS[0], *INDUCTION, "--ablate", "each", "--gradient", "--exact"),
+    "a sweep": ("forward", TOADS[0], "--patch", TOADS[1], "--sweep", "head", *INDUCTION),
+    "noising": ("forward", TOADS[0], "--patch", TOADS[1], "--sweep", "head-position", "--noising", *INDUCTION),
+    "pairs": ("circuit", "--over", str(ROOT / "docs" / "demos" / "toads.jsonl"), *INDUCTION),
+    "features": ("features", DICTIONARY, "hello world !", "--model", "toy"),
+    "a feature": ("features", DICTIONARY, "--feature", "1", "--model", "toy"),
+    "a feature changed": ("features", DICTIONARY, "hello world !", "--model", "toy", "--steer", "feature.1*2"),
 }
 COLORS = (ColorSystem.TRUECOLOR, ColorSystem.EIGHT_BIT)
 DRAWN = re.compile(r"[\s─-╿▀-▟⠀-⣿◀▸→←↑↓·•●○◆■▲▼…]*")
@@ -88,7 +109,8 @@ ROUNDING = 0.002
 def drawn(called: Program, name: str, width: int, colors: str) -> list[Text]:
     """The lines of a picture, with their styles in true colour (`truecolor`) or in 256 colours (nothing)."""
     environment = {"COLUMNS": str(width), "TERM": "xterm-256color", "COLORTERM": colors}
-    ran = called(*PICTURES[name], "--color", "always", **environment)
+    records = LABELLED if "-" in PICTURES[name] else None
+    ran = called(*PICTURES[name], "--color", "always", stdin=records, **environment)
     assert ran.code == 0, ran.err
     return list(AnsiDecoder().decode(ran.out))
 
@@ -155,6 +177,37 @@ def test_every_cell_is_readable_and_nothing_is_cut(name: str, called: Program) -
                     if ratio < least:
                         wrong.add(f"{colors or 256} {theme} {ratio:.2f}: {style} {text[:30]!r}")
     assert not wrong, "\n".join(sorted(wrong))
+
+
+@pytest.mark.parametrize("name", ["many texts", "a circuit"])
+def test_a_title_stands_out_from_the_line_below_it(name: str, called: Program) -> None:
+    """What is appended to a Text takes on the style that this began with."""
+    title, below = drawn(called, name, 160, "truecolor")[:2]
+    assert all(style.bold for _, style in runs(title)) and not any(style.bold for _, style in runs(below))
+
+
+NUMBER = re.compile(r"(?<![\w.…·])[-+]?\d+(\.\d+)?(?=  |$)")
+UNITS_OF_ROWS = {"trace", "a layer", "curve", "the whole way", "many texts", "inside"}
+"""Pictures with a table whose rows have units, or sizes, of their own."""
+
+
+def uneven(lines: list[str]) -> list[tuple[str, list[str]]]:
+    """The columns of tables, by their names, in which numbers end at the same place and have other decimals."""
+    found = []
+    for at, rule in enumerate(lines):
+        if not re.fullmatch(r" ?─{8,}", rule.rstrip()):
+            continue
+        rows = list(itertools.takewhile(str.strip, lines[at + 1 :]))
+        for name in re.finditer(r"\S+(?: \S+)*", lines[at - 1]):
+            numbers = [one[0] for row in rows for one in NUMBER.finditer(row) if one.end() == name.end()]
+            if len({len(one.partition(".")[2]) for one in numbers}) > 1:
+                found.append((name[0], numbers))
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in PICTURES if name not in UNITS_OF_ROWS])
+def test_numbers_under_each_other_have_the_same_decimals(name: str, called: Program) -> None:
+    assert uneven([line.plain for line in drawn(called, name, 160, "truecolor")]) == []
 
 
 @pytest.mark.parametrize("system", COLORS)

@@ -67,6 +67,12 @@ def test_commands_and_outputs_are_told_apart() -> None:
     ]
 
 
+def test_every_command_on_a_page_shows_something() -> None:
+    """A filter for a line that is no longer written shows nothing, and says nothing."""
+    shown = [(page.name, each) for page in PAGES for each in commands_of(page.read_text("utf-8"))]
+    assert [(page, each.shell) for page, each in shown if each.shell.startswith("llminspect") and not each.output] == []
+
+
 @pytest.mark.parametrize("page", sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]), ids=lambda p: p.stem)
 def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -94,3 +95,13 @@ def _mixed(one: RGB, other: RGB, share: float) -> RGB:
     """`color-mix(in srgb, one share, other)`."""
     red, green, blue = (a * share + b * (1 - share) for a, b in zip(one, other, strict=True))
     return red, green, blue  # type: ignore[return-value]
+
+
+def test_places_are_named_in_equal_steps_and_the_last_with_them() -> None:
+    """Of thirty layers in thirty columns every fifth has a name."""
+    line = Series("●", Style(), "mean", [0.5] * 30)
+    for cells, named in ((34, "0    5    10   15   20   25 29"), (70, "0   2   4   6   8   10  12  14")):
+        drawn = series([line], [str(layer) for layer in range(30)], axis="layer", limits=(0, 1))
+        console = Console(width=cells, file=io.StringIO())
+        console.print(drawn)
+        assert named in console.file.getvalue()  # type: ignore[attr-defined]

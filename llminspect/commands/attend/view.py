@@ -94,8 +94,8 @@ def parts(result: AttendResult) -> Iterator[RenderableType]:
 def _alone(result: AttendResult, label: str) -> Iterator[RenderableType]:
     """One token has nothing to choose between: there is no habit to speak of, and nothing to draw."""
     hint = "--target TEXT gives the decoder more" if result.source is not None else "a longer text shows more"
-    line = Text("Who looks at whom" + among(result), TITLE)
-    yield line.append(f"\n{visible(label, True)} is the only token there, so every head looks at it; {hint}", QUIET)
+    alone = f"{visible(label, True)} is the only token there, so every head looks at it; {hint}"
+    yield section("Who looks at whom" + among(result), note=alone)
 
 
 def labels_of(tokens: Tokens) -> list[str]:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from llminspect.commands.circuit.graph import rank_of, ways
-from llminspect.core.numbers import count, number, percent, several
-from llminspect.render import theme
+from llminspect.core.numbers import count, percent, several
 from llminspect.render.safe import visible
 from llminspect.render.section import page, remark, section
 from llminspect.render.table import Cell, Column, table
@@ -53,13 +50,9 @@ def _headline(result: CircuitResult) -> RenderableType:
         target, versus = (visible(token.text, spaces=True) for token in (result.target, result.versus))
         title, texts = f"Why {target} and not {versus}", "text"
         number_of = f"logit of {target} − logit of {versus}"
-    line = Text(title, theme.TITLE)
-    line.append(
-        f"\n{number_of}: {_signed(result.difference)} after the clean {texts}, "
-        f"{_signed(result.corrupt_difference)} after the corrupt {'ones' if texts == 'texts' else 'one'}",
-        theme.QUIET,
-    )
-    return line
+    ends = f"{number_of}: {_signed(result.difference)} after the clean {texts}, "
+    ends += f"{_signed(result.corrupt_difference)} after the corrupt {'ones' if texts == 'texts' else 'one'}"
+    return section(title, note=ends)
 
 
 def _measures(result: CircuitResult) -> RenderableType:
@@ -103,7 +96,13 @@ def _control(result: CircuitResult) -> str:
 
 def _graph(result: CircuitResult) -> RenderableType:
     """The graph from the embedding down to the logits, its edges drawn."""
-    return section("The graph", wires(rank_of([node.name for node in result.nodes]), list(ways(result.edges)), DRAWN))
+    names = [node.name for node in result.nodes]
+    head = next((name for name in names if _part(name).startswith("head")), None)
+    note = ""
+    if head is not None:
+        of = f"{_part(head)} of layer {head.partition('.')[0]}"
+        note = f"{head}: {of}; q, k, v: a line goes into the query, the key, the value of a head"
+    return section("The graph", wires(rank_of(names), list(ways(result.edges)), DRAWN), note=note)
 
 
 def _layers(result: CircuitResult) -> RenderableType:
@@ -141,15 +140,16 @@ def _methods(result: CircuitResult) -> RenderableType:
     rows: list[Sequence[Cell]] = [
         [
             method.name + (f", {several(method.steps, 'step')}" if method.steps > 1 else ""),
-            count(method.edges), number(method.cpr, 3), number(method.cmd, 3),
+            count(method.edges), method.cpr, method.cmd,
         ]
         for method in result.methods
     ]  # fmt: skip
     columns = [
         Column("scores by", whole=True), Column(f"edges for {percent(result.keep)}", "right", whole=True),
-        Column("CPR", "right", whole=True), Column("CMD", "right", whole=True),
+        Column("CPR", digits=3), Column("CMD", digits=3),
     ]  # fmt: skip
     note = (
+        "EAP: edge attribution patching, IG: with integrated gradients; "
         "CPR: area under the curve of faithfulness over the share of edges, the higher the better; "
         "CMD: area between that curve and 1, best 0"
     )

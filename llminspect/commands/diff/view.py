@@ -219,7 +219,7 @@ def _expected(token: ExpectedToken) -> list[Cell]:
 
 
 def _where(place: MovedPlace) -> Text:
-    line = Text(f"{number(place.kl, 3)} bits ", theme.STRONG)
+    line = Text.assemble((f"{number(place.kl, 3)} bits ", theme.STRONG))
     line.append(f"after {visible(place.tokens[place.index], spaces=True)}: ", theme.QUIET)
     same = place.expected_a.id == place.expected_b.id
     sides = [("both expect", place.expected_a)] if same else []

@@ -16,7 +16,7 @@ from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
 from llminspect.render.section import page, remark, section
-from llminspect.render.table import Cell, Column, table
+from llminspect.render.table import Cell, Column, Entries, table
 from llminspect.render.token_strip import value_strip
 
 if TYPE_CHECKING:
@@ -73,13 +73,13 @@ def _tokens(result: FeaturesResult) -> RenderableType:
         for feature in here:
             bar = BarCell(feature.activation / most, BAR)
             words = listed(feature.writes)
-            rows.append([name, on, str(feature.index), number(feature.activation, 3), bar, words])
+            rows.append([name, on, str(feature.index), feature.activation, bar, words])
             name, on = "", ""
         if not here:
             rows.append([name, on, "", "", "", ""])
     columns = [
         Column("token", whole=True), Column("on", "right", whole=True), Column("feature", "right", whole=True),
-        Column("activation", "right", whole=True), Column("", spared=1), Column("raises most"),
+        Column("activation", "right", digits=3, whole=True), Column("", spared=1), Column("raises most"),
     ]  # fmt: skip
     cut = f"the last {SHOWN} of {count(len(counts))} tokens; " if len(counts) > SHOWN else ""
     return section("What is on", table(columns, rows, note=f"{cut}on: how many features are above 0 at the token"))
@@ -88,7 +88,6 @@ def _tokens(result: FeaturesResult) -> RenderableType:
 def _quality(result: FeaturesResult) -> RenderableType:
     """How well the vectors are rebuilt, and what the loss loses."""
     assert result.active is not None
-    line = Text("")
     facts = [(number(sum(result.active) / len(result.active), 3), " features on, mean over the tokens")]
     if result.explained_variance is not None:
         facts.append((number(result.explained_variance), " of the variance explained"))
@@ -102,17 +101,16 @@ def _quality(result: FeaturesResult) -> RenderableType:
             f"bits per token: {number(loss.model)} with the model's own vectors, {number(loss.rebuilt)} with "
             f"the rebuilt ones, {number(loss.zero)} with zeros"
         )
-    for index, (value, what) in enumerate(facts):
-        line.append(" · " if index else "", theme.QUIET).append(value, theme.STRONG).append(what)
+    line = Entries([Text.assemble((value, theme.STRONG), what) for value, what in facts])
     return section("How well it rebuilds", line, note=note)
 
 
 def _by_itself(result: FeaturesResult, feature: FeatureByItself) -> Iterator[RenderableType]:
     rows: list[Sequence[Cell]] = [
-        [way, number(tokens[0].logit, 3) if tokens else "", listed(tokens)]
+        [way, tokens[0].logit if tokens else None, listed(tokens)]
         for way, tokens in (("raises", feature.writes), ("lowers", feature.lowers))
     ]
-    columns = [Column("", whole=True), Column("logit", "right", whole=True), Column("tokens")]
+    columns = [Column("", whole=True), Column("logit", digits=3), Column("tokens")]
     note = (
         f"for an activation of 1, which is {number(feature.length, 3)} long in the stream; "
         f"size {number(feature.size, 3)} (root mean square over the vocabulary)"

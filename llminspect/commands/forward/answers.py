@@ -16,7 +16,7 @@ from llminspect.render.bars import BarCell, probability_bars, signed_bars
 from llminspect.render.heatmap import head_map
 from llminspect.render.ramp_key import Ramp, ramp_key
 from llminspect.render.safe import fit, visible
-from llminspect.render.section import Drawn
+from llminspect.render.section import Drawn, headed
 from llminspect.render.table import Cell, Column, Entries, table
 from llminspect.render.token_strip import value_strip
 
@@ -238,7 +238,7 @@ DROWNS = 4
 """Times the stream's own length from which on little of the stream is left in the sum."""
 
 
-def experiments_made(experiments: Sequence[Experiment]) -> list[Text]:
+def experiments_made(experiments: Sequence[Experiment]) -> list[RenderableType]:
     """What was done, and for each direction that was added how long it is beside what it was added to."""
     made = ", ".join(f"{entry.kind} {entry.where} ({entry.what})" for entry in experiments)
     lines = [
@@ -251,7 +251,7 @@ def experiments_made(experiments: Sequence[Experiment]) -> list[Text]:
     lines += [_read(entry.read) for entry in experiments if entry.read is not None][:1]
     if any(entry.taken_from is not None for entry in experiments):
         lines.append("each position gives what the same position of that text gives")
-    return [Text(visible(made), theme.TITLE), *(Text(line, theme.QUIET) for line in lines)]
+    return [headed(made), *(Text(line, theme.QUIET) for line in lines)]
 
 
 def _length(where: str, length: float) -> str:

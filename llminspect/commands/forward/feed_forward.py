@@ -12,7 +12,7 @@ from llminspect.core.numbers import count, number, percent, vector
 from llminspect.render import theme
 from llminspect.render.curve import FULL, HATCHED, SIGNS, curve
 from llminspect.render.section import remark, section
-from llminspect.render.table import Column, table
+from llminspect.render.table import Cell, Column, table
 
 if TYPE_CHECKING:
     from llminspect.analysis.feed_forward import FeedForward
@@ -33,10 +33,10 @@ def feed_forward(step: FeedForward) -> RenderableType:
         formula = f"h = {hidden}   a = {function}(h)" if function else f"h = {hidden}   a = h"
     headers = [Column("unit", "right"), Column("h", "right"), Column(other, "right") if step.gated else None]
     headers += [Column("a", "right"), None if step.cut else Column("h, written out", quiet=True)]
-    rows = []
+    rows: list[list[Cell]] = []
     for unit in step.units:
-        cells = [str(unit.unit), number(unit.hidden), None if unit.up is None else number(unit.up)]
-        rows.append([*cells, number(unit.activation), terms_of(unit.terms, unit.bias, len(step.input))])
+        written = terms_of(unit.terms, unit.bias, len(step.input))
+        rows.append([str(unit.unit), unit.hidden, unit.up, unit.activation, written])
     note = (
         f"the {len(step.units)} of {count(step.width)} hidden units that fire most; "
         f"{percent(step.positive)} of all have h > 0"

@@ -6,22 +6,33 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.over import SHARES, OverPlace, OverResult
-from llminspect.core.numbers import number, several
+from llminspect.core.numbers import column, several
 from llminspect.render import theme
 from llminspect.render.curve import Series, series
 from llminspect.render.heatmap import heatmap
 from llminspect.render.safe import visible
-from llminspect.render.section import paged, section
+from llminspect.render.section import headed, paged, section
 from llminspect.render.table import Cell, Column, table
 
 ROWS_SHOWN, UNDER_A_CURVE = 10, 5
 """Places in a table."""
 CURVE_FROM = 6
 """Layers from which on a curve is drawn."""
+MEANT = {
+    "head": "what each head adds to the logit",
+    "attention": "what the attention of each layer adds to the logit",
+    "feedforward": "what the feed-forward step of each layer adds to the logit",
+    "restored": "the share of the other text's answer that comes back",
+    "lost": "the share of the answer that is lost",
+    "weight": "how much the query of the pair looks at its key",
+    "excess": "how much of that is beyond what other tokens give the key",
+}
+"""What a measure is, where its name alone does not say it."""
+NAMED = {"before": "logit difference, this text", "after": "logit difference, other text"}
 HEAD_MAPS = 2
 """Maps of heads that are drawn; more measures have their tables alone."""
 
@@ -31,21 +42,24 @@ def render_over(result: OverResult) -> Iterator[RenderableType]:
     """The parts, one below the other."""
     name = "standard input" if result.over.file == "-" else result.over.file
     file = "" if name is None else f" of {visible(name)}"
-    line = Text(f"Over {several(result.over.count, 'text')}{file}", theme.TITLE)
     shares = " (shares: Wilson's)" if any(place.measure in SHARES for place in result.places) else ""
-    yield line.append(f"\nmeans, with the 95% interval of each by Student's t{shares}", theme.QUIET)
+    means = f"means, with the 95% interval of each by Student's t{shares}"
+    yield section(f"Over {several(result.over.count, 'text')}{file}", note=means)
     single = [place for place in result.places if place.layer is None and place.position is None]
     if single:
-        yield table(_columns("", whole=True), [_row(place.measure, place) for place in single])
+        yield table(
+            _columns("", whole=True), [_rows([(NAMED.get(one.measure, one.measure), one)])[0] for one in single]
+        )
     maps = 0
     of_measure: dict[str, list[OverPlace]] = {}
     for place in result.places:
         if place.layer is not None or place.position is not None:
             of_measure.setdefault(place.measure, []).append(place)
-    for measure, places in of_measure.items():
-        drawn = None
+    # Measures that no text has a number of come last.
+    for measure, places in sorted(of_measure.items(), key=lambda item: not any(place.count for place in item[1])):
+        drawn, title = None, headed(measure, MEANT.get(measure, ""))
         if not any(place.count for place in places):
-            yield section(measure, Text("no text has a number there", theme.QUIET))
+            yield Group(title, Text("no text has a number there", theme.QUIET))
             continue
         if places[0].head is not None and places[0].position is not None:
             pass  # More than a map has room for: the places that stand out.
@@ -57,7 +71,7 @@ def render_over(result: OverResult) -> Iterator[RenderableType]:
         elif len(places) >= CURVE_FROM:
             drawn = _curve(places)
         few = UNDER_A_CURVE if drawn is not None and places[0].head is None else ROWS_SHOWN
-        yield section(measure, *([drawn, Text()] if drawn is not None else []), _top(places, few))
+        yield Group(title, *([drawn, Text()] if drawn is not None else []), _top(places, few))
 
 
 def _map(places: Sequence[OverPlace], of: str, name: str) -> RenderableType:
@@ -93,13 +107,13 @@ def _or(value: float, other: float) -> float:
     return value if math.isfinite(value) else other
 
 
-def _top(places: Sequence[OverPlace], rows: int) -> RenderableType:
+def _top(places: Sequence[OverPlace], most: int) -> RenderableType:
     """The places with the means that are farthest from 0."""
     places = [place for place in places if place.count]
-    chosen = sorted(places, key=lambda place: -abs(_or(place.mean, 0.0)))[:rows]
+    chosen = sorted(places, key=lambda place: -abs(_or(place.mean, 0.0)))[:most]
     rest = len(places) - len(chosen)
     note = f"farthest from 0; {several(rest, 'place')} more in --json" if rest > 0 else ""
-    return table(_columns("place"), [_row(_name(place), place) for place in chosen], note=note)
+    return table(_columns("place"), _rows([(_name(place), place) for place in chosen]), note=note)
 
 
 def _name(place: OverPlace) -> str:
@@ -117,8 +131,13 @@ def _columns(name: str, whole: bool = True) -> list[Column]:
     ]  # fmt: skip
 
 
-def _row(name: str, place: OverPlace) -> list[Cell]:
-    one = not math.isfinite(place.std)
-    interval = None if one else f"{number(place.low, 3)} … {number(place.high, 3)}"
-    mean = number(place.mean, 3) if math.isfinite(place.mean) else None
-    return [name, mean, interval, None if one else number(place.std, 3), place.count]
+def _rows(named: Sequence[tuple[str, OverPlace]]) -> list[list[Cell]]:
+    """Rows of one measure: all their numbers have the same decimals."""
+    texts = iter(column([value for _, one in named for value in (one.mean, one.low, one.high, one.std)], 3))
+    made: list[list[Cell]] = []
+    for name, place in named:
+        mean, low, high, std = (next(texts) for _ in range(4))
+        high = high if len(named) > 1 else high.strip()
+        spread = [f"{low} … {high}", std.strip()] if math.isfinite(place.std) else [None, None]
+        made.append([name, mean.strip() if math.isfinite(place.mean) else None, *spread, place.count])
+    return made

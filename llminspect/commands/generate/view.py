@@ -152,9 +152,7 @@ def _step_table(steps: Sequence[StepRecord], *, bars: bool, bits: bool) -> Sized
     rows: list[list[Cell]] = []
     for index, step in enumerate(steps):
         others = Entries([Text(f"{visible(other.text, True)} {percent(other.prob)}") for other in step.alternatives])
-        token = Text(visible(step.text, True), theme.STRONG)
-        if step.forced:
-            token.append(" (given)", theme.QUIET)
+        token = Text.assemble((visible(step.text, True), theme.STRONG), " (given)" if step.forced else "")
         drawn = None if step.drawn_prob is None else percent(step.drawn_prob)
         row: list[Cell] = [str(index), token, percent(step.prob), BarCell(step.prob, BAR) if bars else None]
         rows.append([*row, drawn, others, f"{step.entropy:.1f}" if bits else None])
@@ -229,8 +227,8 @@ def beam_table(beams: Sequence[Beam]) -> RenderableType:
     rows: list[list[Cell]] = [
         [
             str(index),
-            number(beam.score),
-            number(beam.logprob),
+            beam.score,
+            beam.logprob,
             str(len(beam.ids)),
             Text(visible(beam.completion, True) or _ids(beam.ids)),
         ]

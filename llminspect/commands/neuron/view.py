@@ -64,9 +64,8 @@ def firing_part(firing: Firing, places: Sequence[FiringPlace]) -> RenderableType
     most = max(abs(firing.highest), abs(firing.lowest)) or 1.0
     shown: list[RenderableType] = []
     for index, place in enumerate(places):
-        where = Text(f"{number(place.activation, 3)} ", theme.STRONG).append(
-            f"at {visible(place.tokens[place.index], spaces=True)}, in {visible(place.path)}", theme.QUIET
-        )
+        there = f" at {visible(place.tokens[place.index], spaces=True)}, in {visible(place.path)}"
+        where = Text.assemble((number(place.activation, 3), theme.STRONG), (there, theme.QUIET))
         strip = value_strip(
             place.tokens, place.activations, scale="diverging", limits=(-most, most), name="activation",
             key=index == len(places) - 1,

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from llminspect.analysis.forward_result import ForwardResult
 from llminspect.commands.forward.answers import change
-from llminspect.core.numbers import number, percent
+from llminspect.core.numbers import percent
 from llminspect.render import theme
 from llminspect.render.safe import visible
 from llminspect.render.table import Cell, Column, Columns, table
@@ -43,7 +43,8 @@ def view(seen: Seen) -> RenderableType:
         "",
         "change",
         "token",
-        *(Column(name, "right") for name in ("logit", "before", "after", "KL, bits")),
+        *(Column(name, "right") for name in ("logit", "before", "after")),
+        Column("KL, bits", "right", digits=3),
     ]
     parts: list[RenderableType] = [
         table(columns, rows, note="x undoes the one that is marked; u the last thing that was done")
@@ -62,4 +63,4 @@ def _effect(result: ForwardResult | None) -> list[Cell]:
     shift = result.change.target or result.change.tokens[0]
     before, after = percent(shift.prob_before, 2), percent(shift.prob_after, 2)
     moved = f"{shift.logit_change:+.3f}"
-    return [visible(shift.text, True), moved, before, after, number(result.change.kl, 3)]
+    return [visible(shift.text, True), moved, before, after, result.change.kl]

@@ -13,7 +13,7 @@ from llminspect.analysis.result import shown_text
 from llminspect.arguments.features import PREFIX
 from llminspect.commands.forward.answers import change
 from llminspect.commands.head.view import listed
-from llminspect.core.numbers import count, number, several
+from llminspect.core.numbers import count, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
@@ -57,14 +57,13 @@ def _table(seen: Seen, result: FeaturesResult) -> RenderableType:
     for index, one in enumerate(result.features):
         mark = "▶" if index == chosen else ""
         bar = BarCell(one.activation / most, BAR)
-        rows.append(
-            [mark, str(one.index), number(one.activation, 3), bar, _made(seen, one.index), listed(one.writes[:WORDS])]
-        )
+        rows.append([mark, str(one.index), one.activation, bar, _made(seen, one.index), listed(one.writes[:WORDS])])
     columns: Columns = [
-        "", Column("feature", "right"), Column("activation", "right"), "", "", Column("raises most")
+        "", Column("feature", "right"), Column("activation", digits=3), "", "", Column("raises most")
     ]  # fmt: skip
     shown = f"the {count(len(rows))} strongest of " if len(rows) < result.active[0] else ""
     note = f"{shown}{several(result.active[0], 'feature')} on {facts}; before any change"
+    note += "; ×: silenced" if any("×" in str(row[4]).split() for row in rows) else ""
     return table(columns, rows, note=note)
 
 

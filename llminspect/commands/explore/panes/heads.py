@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -100,7 +101,9 @@ def key(seen: Seen) -> RenderableType | None:
     if not any(np.isfinite(one.values_LH).any() for one in maps):
         return None
     there = {mark for one in maps for row in one.marks or () for mark in row}
-    letters = "  ".join(f"{mark} {habit}" for habit, mark in MARKS.items() if mark and mark in there)
+    names = [f"{mark} {habit}" for habit, mark in MARKS.items() if mark and mark in there]
+    names += ["× silenced"] if _silenced(seen) else []
+    letters = "  ".join(names)
     return ramp_key(_stacked(maps), _ramp(maps), name=seen.state.measure, masked=letters)
 
 
@@ -132,9 +135,15 @@ def _maps(seen: Seen, maps: list[HeadMap]) -> Drawn:
     return Drawn(draw)
 
 
+def _silenced(seen: Seen) -> set[str]:
+    """Heads that give nothing."""
+    places = {change.value for change in seen.state.changes if change.kind == "ablate"}
+    return {place for place in places if re.fullmatch(r"\d+\.\d+", place)}
+
+
 def _lines(seen: Seen, shown: HeadMap, ramp: Ramp, room: int, colors: bool, after: bool) -> list[Text]:
     """The rows of one map in so many cells; a head that is silenced is marked where that is done."""
-    silenced = {change.value for change in seen.state.changes if change.kind == "ablate" and after}
+    silenced = _silenced(seen) if after else set()
     layers, heads = shown.values_LH.shape
     cell = max(1, min(WIDEST_CELL, (room - 6) // max(1, heads)))
     fit = max(1, (room - 6) // cell)
