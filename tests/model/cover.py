@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from llminspect.model.config import Config
 from llminspect.opening import describe_model
 from tests.model.golden import Golden
 
@@ -43,6 +44,15 @@ def shapes(name: str) -> set[str]:
     return {re.sub(r"\d+", "*", spec.shape) for spec in described(name).specs}
 
 
+def settings_in(value: Any) -> dict[str, Any]:
+    """The fields of a part of a configuration; of the whole those that its family's files say something of."""
+    return (
+        value.stated_fields()
+        if isinstance(value, Config)
+        else {each.name: getattr(value, each.name) for each in fields(value)}
+    )
+
+
 def settings(name: str) -> set[str]:
     """Every kind of setting: a word or a switch as it is, of numbers only that they are there."""
     return set(_kinds(described(name).config))
@@ -63,9 +73,9 @@ def parts(name: str) -> set[str]:
 def _kinds(value: Any, name: str = "") -> Iterator[str]:
     if is_dataclass(value):
         yield f"{name} {type(value).__name__}"
-        for field in fields(value):
-            if field.name not in ("sizes", "biased"):
-                yield from _kinds(getattr(value, field.name), f"{name}.{field.name}")
+        for field, inner in settings_in(value).items():
+            if field not in ("sizes", "biased"):
+                yield from _kinds(inner, f"{name}.{field}")
     elif isinstance(value, bool | str) or value in (None, (), 1.0):
         yield f"{name} {value}"
     else:

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from contextlib import suppress
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 
 from llminspect.model.registry import architecture_of, architectures
 from llminspect.opening import describe_model
+from tests.model.cover import settings_in
 from tests.model.golden import NAMES, Golden, assert_as_expected, computed, greedy, with_arrays
 
 if TYPE_CHECKING:
@@ -167,16 +168,15 @@ OTHERS |= {"fairseq": "marian"}
 
 def wrong_configs(config: Any) -> Iterator[tuple[str, Any]]:
     """The configuration with one setting at a time a little wrong, by the setting's name."""
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if field.name in (*OF_THE_ARRAYS, *NOT_OF_A_PASS) or value is None or value == ():
+    for field, value in settings_in(config).items():
+        if field in (*OF_THE_ARRAYS, *NOT_OF_A_PASS) or value is None or value == ():
             continue
-        inner = wrong_configs(value) if is_dataclass(value) else [("", wrong_value(value, field.name in COARSE))]
-        if field.name in OF_LAYERS:
+        inner = wrong_configs(value) if is_dataclass(value) else [("", wrong_value(value, field in COARSE))]
+        if field in OF_LAYERS:
             inner = [("", tuple(number + 1 for number in value))]
         for name, wrong in inner:
             with suppress(ValueError):  # Refused: nobody can be shown a wrong number.
-                yield f"{field.name}.{name}".rstrip("."), replace(config, **{field.name: wrong})
+                yield f"{field}.{name}".rstrip("."), replace(config, **{field: wrong})
 
 
 def wrong_value(value: Any, coarse: bool) -> Any:
