@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.analysis.prompt import prompt_of_ids, text_prompt
 from llminspect.arguments.ranges import parse_ids
+from llminspect.cli.waiting import standard_input
 from llminspect.errors import UsageError, UserError
 from llminspect.files.marks import unmarked, unmarked_lines
 from llminspect.text.prompt import Prompt
@@ -99,12 +100,12 @@ def reads_standard_input(source: SourceOptions) -> bool:
 
 
 def _standard_input() -> str:
-    return unmarked(sys.stdin.buffer.read()).decode("utf-8", "surrogateescape")
+    return unmarked(standard_input().read()).decode("utf-8", "surrogateescape")
 
 
 def _lines(source: SourceOptions) -> Iterator[str]:
     if source.file is None:
-        return unmarked_lines(sys.stdin.buffer)
+        return unmarked_lines(standard_input())
     from llminspect.files.source import read_lines
 
     return read_lines(source.file)

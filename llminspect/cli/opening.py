@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.arguments.shared import EngineOptions, ModelOptions, NamedOptions, OutputOptions
 from llminspect.cli.output import be_silent, note
-from llminspect.cli.waiting import hold, release
+from llminspect.cli.waiting import BARS, hold, release
 from llminspect.files import remarks
 
 if TYPE_CHECKING:
@@ -112,14 +112,26 @@ class ProgressBars:
 
         counted = DownloadColumn() if self.unit == "bytes" else TextColumn(f"{{task.completed:,.0f}} {self.unit}")
         if self.bar is None:
-            columns = (TextColumn("{task.description}", markup=False), BarColumn(), counted, TimeRemainingColumn())
-            self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
             hold()
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(), counted, TimeRemainingColumn())
+            # What is written goes where it should, and the bar away before.
+            terminal = Console(stderr=True)
+            self.bar = Progress(
+                *columns, console=terminal, transient=True, redirect_stdout=False, redirect_stderr=False
+            )
             self.bar.start()
+            BARS.append(self._remove)
         self.tasks[what] = self.bar.add_task(what, total=total)
 
     def __exit__(self, *_: object) -> None:
         remarks.listener = self.before
+        self._remove()
+
+    def _remove(self) -> None:
+        """Until the next step."""
         if self.bar is not None:
+            BARS.remove(self._remove)
             self.bar.stop()
+            self.bar = None
+            self.tasks.clear()
             release()

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from llminspect.cli.code_page import fitting
 from llminspect.cli.json_text import json_bytes
-from llminspect.cli.waiting import hold, release, touch
+from llminspect.cli.waiting import Cursor, hold, release, touch
 from llminspect.version import __version__
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ class Stream:
 
     def __init__(self, options: OutputOptions) -> None:
         self._console = console(options)
+        self._cursor = Cursor()
 
     def write(self, text: str, *, quiet: bool = False) -> None:
         from rich.text import Text
@@ -151,17 +152,22 @@ class Stream:
         # Newlines and tabs belong to a text; the letter in front keeps a combining mark from being taken for the first.
         lines = [[visible(f"x{part}")[1:] for part in line.split("\t")] for line in text.split("\n")]
         safe = "\n".join("\t".join(parts) for parts in lines)
-        touch()
+        touch(room=self._cursor.room_after(safe, self._console.width) if sys.stdout.isatty() else None)
         self._console.print(Text(safe, theme.QUIET if quiet else ""), end="", soft_wrap=True)
         sys.stdout.flush()
 
 
-def live(options: OutputOptions) -> Live:
+@contextmanager
+def live(options: OutputOptions) -> Iterator[Live]:
     """A place on the terminal that is redrawn; where there is no terminal only the last picture is written."""
     from rich.live import Live
 
     hold()
-    return Live(console=console(options), auto_refresh=False, transient=True)
+    try:
+        with Live(console=console(options), auto_refresh=False, transient=True) as picture:
+            yield picture
+    finally:
+        release()
 
 
 def note(text: str, options: OutputOptions, *, always: bool = False) -> None:
@@ -169,7 +175,7 @@ def note(text: str, options: OutputOptions, *, always: bool = False) -> None:
     if (always or not options.quiet) and not _SILENT:
         from llminspect.render.safe import visible
 
-        touch()
+        touch(sys.stderr)
         sys.stderr.write(f"llminspect: {visible(text)}\n")
 
 

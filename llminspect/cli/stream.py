@@ -25,6 +25,7 @@ from llminspect.cli.input import check_given, check_source
 from llminspect.cli.opening import MOMENT, ProgressBars
 from llminspect.cli.output import descriptor_of, json_line, write_bytes
 from llminspect.cli.run import document_of, line_error
+from llminspect.cli.waiting import standard_input
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UserError
 from llminspect.files.marks import Unmarked
@@ -285,7 +286,7 @@ def open_source(source: SourceOptions) -> IO[bytes]:
         return io.BytesIO(codecs.BOM_UTF8 + utf8(source.text or ""))
     if not source.lines:
         check_given(source)
-    return sys.stdin.buffer
+    return standard_input()
 
 
 def is_argument(source: SourceOptions) -> bool:

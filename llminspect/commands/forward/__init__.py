@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -24,6 +23,7 @@ from llminspect.cli.opening import ProgressBars, open_model_for
 from llminspect.cli.output import note, report_error, write_text
 from llminspect.cli.over import over_file, read_instead
 from llminspect.cli.run import run_each, show_notes
+from llminspect.cli.waiting import standard_input
 from llminspect.errors import UsageError, UserError
 from llminspect.text.prompt import Prompt
 
@@ -112,7 +112,7 @@ def _ways(look: ForwardOptions, source: ChoiceOptions) -> list[tuple[str, str]]:
         raise UsageError("--scores - and the text are both read from standard input", "give the text in quotes")
     from llminspect.files.source import text_lines
 
-    return look.continuations(text_lines(look.scores, sys.stdin.buffer))
+    return look.continuations(text_lines(look.scores, standard_input()))
 
 
 def _write_perplexities(

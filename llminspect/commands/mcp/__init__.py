@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llminspect.arguments.small import McpOptions
 from llminspect.cli.groups import takes_groups
+from llminspect.cli.waiting import hold
 from llminspect.errors import UserError
 
 RESULTS = ""
@@ -29,4 +30,5 @@ def command(options: McpOptions) -> None:
         raise UserError("this needs the official MCP library", HINT) from None
     from llminspect.commands.mcp.server import serve
 
+    hold()  # It waits for what it is asked.
     serve(options)
