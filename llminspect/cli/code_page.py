@@ -12,21 +12,12 @@ import sys
 from functools import partial
 from typing import Any
 
-_PLAIN = dict(
-    zip(
-        "·•…–—−×→←↑↓≤≥│┊─┈┼┬┴├┤┌┐└┘‖▸◀▶●○■□◆◇∅√Σ′“”‘’‹›⟨⟩⟦⟧⁰¹²³⁴⁵⁶⁷⁸⁹░▒▓▁▂▃▅▆⠂⠒⠶⠿⏎⇥␛␡⋮◌ᵀ",
-        "~..---x><^v<>||--+++++++++|><>*o#o*ooVS'\"\"''<>()[]0123456789.:%_.-+*'-=@$>^x:oT",
-        strict=True,
-    )
-)
-_PAIRS = "█# ▉█# ▊█# ▋▌= ▌= ▐= ▍▌- ▎. ▏. ▀■^ ▄_= ▇█% ╭┌+ ╮┐+ ╰└+ ╯┘+ ━─- ┃│| ╸─- ╺─-"
-_NEAREST = _PLAIN | {pair[0]: pair[1:] for pair in _PAIRS.split()}
-"""What stands for a character, the first that the code page has."""
+from llminspect.core.nearest import NEAREST
 
 
 def nearest(character: str, encoding: str) -> str:
     """What stands for a character that `encoding` does not have, as many cells wide."""
-    for candidate in _NEAREST.get(character, ""):
+    for candidate in NEAREST.get(character, ""):
         if candidate.encode(encoding, "ignore"):
             return candidate
     import unicodedata

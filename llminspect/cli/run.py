@@ -128,7 +128,8 @@ def emit(
     if saved:
         from llminspect.cli.save import save
 
-        path = save(output, document, draw, (lambda: arrays(result)) if arrays else None)
+        given = (lambda: arrays(result)) if arrays else None
+        path = save(output, document, draw, given, lambda text: note(text, output))
         if sys.stderr.isatty():  # Who looks wants to know that it was done; a script has the exit code.
             note(f"saved {path}", output)
     if in_json:

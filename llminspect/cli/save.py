@@ -45,8 +45,10 @@ def save(
     document: dict[str, Any],
     render: Callable[[], RenderableType],
     arrays: Callable[[], Mapping[str, Array | Streamed]] | None,
+    note: Callable[[str], object],
 ) -> Path:
-    """Write the file whole or not at all, and give its path; `check_ending` has let its ending pass."""
+    """Write the file whole or not at all, and give its path; `check_ending` has let its ending pass. `note` is given
+    what the picture cannot show."""
     from llminspect.cli.json_text import json_bytes
     from llminspect.files.npz import write_npz
     from llminspect.files.source import save_whole
@@ -60,7 +62,8 @@ def save(
     elif path.suffix in PICTURES:
         module, _, name = PICTURES[path.suffix].partition(".")
         draw = getattr(import_module(f"llminspect.render.{module}"), name)
-        picture: str | bytes = draw(_with_remarks(render(), document), _columns(options), options.theme)
+        noting = {"note": note} if path.suffix == ".png" else {}
+        picture: str | bytes = draw(_with_remarks(render(), document), _columns(options), options.theme, **noting)
         save_whole(path, picture.encode("utf-8", "replace") if isinstance(picture, str) else picture)
     else:
         assert arrays is not None, "`check_ending` lets no .npz pass where there are none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,11 +13,15 @@ from rich.console import Group
 from rich.text import Text
 
 from llminspect.errors import UserError
+from llminspect.render import png as png_module
 from llminspect.render.bars import probability_bars
 from llminspect.render.cells import Dot, Letters, Rectangle, shapes
 from llminspect.render.heatmap import heatmap
 from llminspect.render.picture import html, svg, text
 from llminspect.render.png import CELL_HEIGHT, CELL_WIDTH, MARGIN, png
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 STRANGE = 'a<b>&"[/] 日本 ·x'
 PICTURE = Group(
@@ -100,3 +105,53 @@ def test_lines_meet_from_row_to_row_and_heavy_ones_are_twice_as_thick() -> None:
         assert {round(shape.height, 3) for shape in lines if shape.width > 1} == {thick}
     found, _ = shapes(Text("╌┈"), 2, "dark")
     assert [shape.width for shape in found if isinstance(shape, Rectangle)] == [0.25] * 2 + [0.125] * 4
+
+
+@pytest.fixture
+def no_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As on a machine that has no fonts but the one that comes with Pillow."""
+    kept = (png_module._drawn_as, png_module._first_font, png_module._other_fonts)
+    monkeypatch.setattr(png_module, "_FONTS", ())
+    monkeypatch.setattr(png_module, "_OTHERS", ())
+    for cached in kept:
+        cached.cache_clear()
+    yield
+    for cached in kept:
+        cached.cache_clear()
+
+
+def test_a_png_says_which_characters_no_font_has_and_shows_their_numbers(no_fonts: None) -> None:
+    notes: list[str] = []
+    drawn = Image.open(io.BytesIO(png(Text("a你b🙂c"), 8, "light", notes.append))).convert("L")
+    assert notes == [
+        "no font here has 你 (U+4F60), 🙂 (U+1F642): the PNG has signs like them, or their numbers; "
+        "a saved .svg or .html keeps them"
+    ]
+    dark = {column: _ink(drawn, column) for column in range(8)}
+    framed = {column for column, rows in dark.items() if 2 in rows and CELL_HEIGHT - 4 in rows}
+    assert framed == {1, 2, 4, 5}
+    assert all(dark[column] for column in (0, 3, 6)) and not dark[7]
+    plain = Image.open(io.BytesIO(png(Text("a  b  c"), 8, "light", notes.append))).convert("L")
+    assert len(notes) == 1
+    for column in (0, 3, 6):
+        box = (MARGIN + column * CELL_WIDTH, 0, MARGIN + (column + 1) * CELL_WIDTH, drawn.height)
+        assert drawn.crop(box).tobytes() == plain.crop(box).tobytes(), "the other letters stay in their columns"
+    png(Text("".join(map(chr, range(0x4E00, 0x4E09)))), 20, "dark", notes.append)
+    assert "丄 (U+4E04) and 4 more" in notes[1]
+    assert png(Text("− → ⟨é⟩"), 8, "light", notes.append) == png(Text("- > (e)"), 8, "light")
+    assert "no font here has − (U+2212), → (U+2192), ⟨ (U+27E8), é (U+00E9), ⟩ (U+27E9): " in notes[2]
+
+
+def _ink(image: Image.Image, column: int) -> set[int]:
+    """The rows of a column's cells in which something is drawn, from the top of the text."""
+    left, top = MARGIN + column * CELL_WIDTH + 2, MARGIN
+    return {
+        y
+        for y in range(CELL_HEIGHT)
+        if any(image.getpixel((left + x, top + y)) < 200 for x in range(CELL_WIDTH - 4))  # type: ignore[operator]
+    }
+
+
+def test_a_mark_stands_on_its_letter() -> None:
+    composed, apart = (png(Text(text), 4, "light") for text in ("é", "e\u0301"))
+    assert composed == apart

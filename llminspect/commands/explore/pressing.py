@@ -252,8 +252,9 @@ def _write(app: Surface, path: Path) -> None:
     try:
         check_ending(options, arrays=False)
         document = document_of("explore", model.name, model.provenance, app.session.result())
-        save(options_of_picture, document, app.pane, None)
-        app.word = f"written: {path}"
+        notes: list[str] = []
+        save(options_of_picture, document, app.pane, None, notes.append)
+        app.word = "; ".join([f"written: {path}", *notes])
     except UserError as error:
         app.word = problem_line(error)
     app.do_nothing()
