@@ -68,10 +68,12 @@ class Experiment:
 
 
 def experiment_taps(
-    model: Model, options: ExperimentOptions, ids: Sequence[int], instead: Instead | None = None
-) -> tuple[list[Tap], list[Experiment]]:
+    model: Model, options: ExperimentOptions, ids: Sequence[int], instead: Instead | None = None,
+    of_examples_D: Array | None = None,
+) -> tuple[list[Tap], list[Experiment]]:  # fmt: skip
     """The taps that do what the options ask, and what they are; those at features last. `ids` is the text over which
-    `mean` is taken, unless there is something `instead`."""
+    `mean` is taken, unless there is something `instead`; `of_examples_D` is the direction of `--steer-from`, where it
+    was computed before."""
     features, others = features_and_others(options)
     taps, done = _ablations(model, others, ids, instead)
     for entry in each(others.scale):
@@ -82,7 +84,7 @@ def experiment_taps(
         place = parse_place(model, place_text, "--scale")
         taps.append(scaled(place, factor))
         done.append(Experiment("scale", str(place), f"× {factor:g}", heads=place.shared))
-    for tap, experiment in _steerings(model, each(others.steer), others.steer_from, ids):
+    for tap, experiment in _steerings(model, others, ids, of_examples_D):
         taps.append(tap)
         done.append(experiment)
     if options.features is not None:
@@ -148,12 +150,12 @@ def text_of(model: Model, ids: Sequence[int]) -> str:
 
 
 def _steerings(
-    model: Model, texts: Sequence[str], examples: tuple[str, str] | None, ids: Sequence[int]
+    model: Model, options: ExperimentOptions, ids: Sequence[int], of_examples_D: Array | None
 ) -> list[tuple[Tap, Experiment]]:
     """The directions as taps, each measured by what stands in the text `ids` where it is added."""
-    directions = [_added_at(model, text) for text in texts]
-    if examples is not None:
-        directions.append(_of_examples(model, examples))
+    directions = [_added_at(model, text) for text in each(options.steer)]
+    if options.steer_from is not None:
+        directions.append(_of_examples(model, options.steer_from, of_examples_D))
     if not directions:
         return []
     beside = [Place(place.layer, "stream") if place.neuron is not None else place for place, _, _ in directions]
@@ -197,13 +199,13 @@ def _added_at(model: Model, text: str) -> tuple[Place, Array, str]:
     return place, value * column_D * model.config.residual_scale, text
 
 
-def _of_examples(model: Model, files: tuple[str, str]) -> tuple[Place, Array, str]:
+def _of_examples(model: Model, files: tuple[str, str], known_D: Array | None) -> tuple[Place, Array, str]:
     """What the mean of one file's texts has more than that of the other's."""
     from llminspect.analysis.directions import difference_of_texts
 
     examples = parse_examples(files)
     what = f"{examples.positive} − {examples.negative} × {examples.factor:g}"
-    return Place(examples.layer, "stream"), difference_of_texts(model, examples), what
+    return Place(examples.layer, "stream"), difference_of_texts(model, examples) if known_D is None else known_D, what
 
 
 def _direction(model: Model, text: str) -> tuple[Place, Array, str]:
@@ -262,7 +264,9 @@ class AnswerChange:
     target: Shift | None = None
     """The token of --target …"""
     versus: Shift | None = None
-    """… and that of --versus."""
+    """… and that of --versus, and then without --target the most probable token before."""
+    difference: list[float] | None = None
+    """With --versus: logit of target − logit of versus, before and after."""
 
 
 def compare_answers(
@@ -274,6 +278,9 @@ def compare_answers(
     answers: Sequence[int | None] = (None, None),
 ) -> tuple[Baseline, AnswerChange]:
     """Compare two rows of logits; `answers` are target and versus, where there are such."""
+    chosen, other = answers
+    if chosen is None and other is not None:
+        chosen = int(np.argmax(before_V))
     log_before, log_after = (log_softmax(logits.astype(np.float64)) for logits in (before_V, after_V))
 
     def shift(token_id: int) -> Shift:
@@ -285,24 +292,21 @@ def compare_answers(
             float(after_V[token_id]) - float(before_V[token_id]),
         )
 
-    target, versus = (None if token_id is None else shift(token_id) for token_id in answers)
+    target, versus = (None if token_id is None else shift(token_id) for token_id in (chosen, other))
+    rows = (before_V, after_V)
     return Baseline(candidates(model, before_V, count)), AnswerChange(
         experiments,
-        kl=divergence(log_before, log_after),
+        kl=float(divergence(log_before, log_after)),
         largest_logit_change=float(np.max(np.abs(after_V.astype(np.float64) - before_V))),
         tokens=[shift(token_id) for token_id in dict.fromkeys([*top_ids(before_V, count), *top_ids(after_V, count)])],
         target=target,
         versus=versus,
+        difference=None if other is None else [float(row_V[chosen]) - float(row_V[other]) for row_V in rows],
     )
 
 
-def divergence(log_before_V: Array, log_after_V: Array) -> float:
-    """KL(before ‖ after) = Σ p (ln p − ln q), in bits; never below 0 by rounding."""
-    return float(divergences(log_before_V, log_after_V))
-
-
-def divergences(log_before_V: Array, log_after_BV: Array) -> Array:
-    """The same of several after one, [B]."""
+def divergence(log_before_V: Array, log_after_BV: Array) -> Array:
+    """KL(before ‖ after) = Σ p (ln p − ln q), in bits, of one or of several after, [B]; never below 0 by rounding."""
     before_V = np.exp(log_before_V)
     parts_BV = np.where(before_V > 0, before_V * (log_before_V - log_after_BV), 0.0)
     kl_B: Array = np.maximum(0.0, parts_BV.sum(axis=-1) / np.log(2))

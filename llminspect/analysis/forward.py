@@ -60,7 +60,8 @@ def forward(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
         result = _compared(model, question, prompt, as_ids)
     else:
         result = _followed(model, question, prompt, source)
-    if noted := noted_of_examples(model, question.experiments):
+    # Of many texts it was noted before.
+    if noted := noted_of_examples(model, question.experiments) if question.of_examples_D is None else []:
         result = replace(result, notes=[*(result.notes or ()), *noted])
     if source is None:
         return result
@@ -219,7 +220,7 @@ def _scored(model: Model, question: ForwardQuestion, prompt: Prompt) -> ForwardR
         raise UsageError(f"{option} scores the tokens of the text, not --target", "ask for one at a time")
     ids, context = prompt.ids, model.config.sizes.context
     check_prompt(model, Prompt(prompt.text, prompt.tokens[:context]))
-    taps, _ = experiment_taps(model, question.experiments, ids[:context], question.instead)
+    taps, _ = experiment_taps(model, question.experiments, ids[:context], question.instead, question.of_examples_D)
     scores = surprise(model, ids, question.look.window, taps, option)
     notes = beyond_context(model, scores.window or len(ids))
     documents = token_documents(prompt.tokens)
@@ -236,7 +237,7 @@ def _compared(model: Model, question: ForwardQuestion, prompt: Prompt, as_ids: b
         raise UsageError("--score gives a whole continuation, and --target one token", "use --score alone")
 
     def taps(ids: Sequence[int]) -> list[Tap]:
-        return experiment_taps(model, experiments, list(ids), question.instead)[0]
+        return experiment_taps(model, experiments, list(ids), question.instead, question.of_examples_D)[0]
 
     compared = continuations.Question(
         question.ways, as_ids, question.parse, None if experiments == ExperimentOptions() else taps

@@ -33,7 +33,8 @@ def prepared(
         return [], [], None
     from llminspect.analysis.experiments import experiment_taps
 
-    taps, made = experiment_taps(model, without_each(question.experiments), ids, question.instead)
+    changes = without_each(question.experiments)
+    taps, made = experiment_taps(model, changes, ids, question.instead, question.of_examples_D)
     if question.source_ids is None:
         return taps, made, None
     from llminspect.analysis import patching, sweeping
@@ -48,9 +49,9 @@ def prepared(
         how, part = _how_to_sweep(model, question), patch.sweep or "stream"
         swept = sweeping.sweep(model, ids, other, position, part, answers, taps, noising=patch.noising, **how)
         swept = replace(swept, opened=parse_choice(question.look.layer, "layer", model.config.sizes.L))
-    if patch.noising:  # It is the other text that is changed: this one's answer is as it was.
+    if patch.noising or swept.part != "stream":  # No one place stands for all, or it is the other text that is changed.
         return taps, made, swept
-    places = [Place(sweeping.deepest(swept) if swept.part == "stream" else 0, "stream")]
+    places = [Place(sweeping.deepest(swept)[0], "stream")]
     there = dict(other.pairs(len(ids)))
     patches = patching.patch_taps(places, swept.differing, other, taps, [there[at] for at in swept.differing])
     return [*patches, *taps], [*patching.patches_made(patch, places, swept.differing), *made], swept

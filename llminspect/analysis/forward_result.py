@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from llminspect.analysis.swept import Watcher
     from llminspect.analysis.token_scores import Saliency, Surprise
     from llminspect.analysis.trace import LayerTrace, Routing
+    from llminspect.core.array import Array
     from llminspect.core.trace import TraceStep
     from llminspect.text.special_tokens import Parse
 
@@ -113,5 +114,7 @@ class ForwardQuestion:
     """The continuations to score, each with where it stands (`ForwardOptions.continuations`)."""
     instead: Instead | None = None
     """What stands in the place of ablated parts, where it is not made of the text alone (`ablation.instead_of`)."""
+    of_examples_D: Array | None = None
+    """The direction of --steer-from, where it was computed before: for many texts once."""
     watcher: Watcher | None = None
     """Who is told how long a sweep takes, and how far it is."""

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from llminspect.analysis.attend import attend
+from llminspect.analysis.directions import difference_of_texts
 from llminspect.analysis.forward import forward
 from llminspect.analysis.forward_result import ForwardQuestion
 from llminspect.analysis.long_texts import noted_of_examples
@@ -55,10 +56,14 @@ def forward_over(
                 "add --attribution, --lens, --surprise, --ablate, --target …, or give records a patch or a target",
             )
     aligned = len({tokens for _, tokens in made}) == 1
+    noted = noted_of_examples(model, question.experiments)
+    of_examples_D = None
+    if question.experiments.steer_from is not None and not model.can("source"):
+        of_examples_D = difference_of_texts(model, parse_examples(question.experiments.steer_from))
 
     def work(question: ForwardQuestion, number: int, model: Model) -> Numbers:
         prompt = _prompt(model, source, records[number], number)  # Anew: those of all texts would fill any memory.
-        return numbers_of_forward(forward(model, question, prompt), aligned)
+        return numbers_of_forward(forward(model, replace(question, of_examples_D=of_examples_D), prompt), aligned)
 
     works = [
         TextWork(number, tokens, partial(work, question, number)) for number, (question, tokens) in enumerate(made)
@@ -67,7 +72,6 @@ def forward_over(
     of = [vars(plain.look), vars(plain.patch), vars(plain.experiments), vars(source), list(records)]
     window = (question.look.window or model.config.sizes.context) if question.look.surprise else None
     of.append(_files(question))
-    noted = noted_of_examples(model, question.experiments)
     together = not question.look.gradient
     return over_texts(model, "forward", works, of, progress, file, announce, window, noted, together)
 

@@ -85,7 +85,7 @@ def silence_each(
     `answers` are target and versus; without a target it is the most probable token. By `gradient` what that finds as
     far as it is a straight line; with `exact` both, and how well they agree.
     """
-    from llminspect.analysis.experiments import divergences
+    from llminspect.analysis.experiments import divergence
 
     names = [place.tap for place in places_of(model, part)]
     seen, begun = Capture(*names), time.perf_counter()
@@ -107,7 +107,7 @@ def silence_each(
     if exact or first_order is None:
 
         def measured(logits_BV: Array) -> Array:
-            kl_B = divergences(log_before_V, log_softmax(logits_BV))
+            kl_B = divergence(log_before_V, log_softmax(logits_BV))
             return np.stack([np.asarray(score.of(logits_BV)) - before, kl_B], axis=-1)
 
         swept = Swept(model, ids, position, part, put, taps, seconds, watcher)

@@ -212,7 +212,8 @@ def _put(array: Array, of: Sequence[int], at: Sequence[int], tokens: int) -> Arr
     return placed
 
 
-def deepest(found: Sweep) -> int:
-    """The last layer after which the differing words still carry at least half of the answer (else the first)."""
+def deepest(found: Sweep) -> tuple[int, bool]:
+    """The last layer after which the differing words still carry at least half of the answer, and whether there is one:
+    else it is the first."""
     carried = [layer for layer, share in enumerate(found.together or []) if share >= 0.5]
-    return carried[-1] if carried else 0
+    return (carried[-1], True) if carried else (0, False)

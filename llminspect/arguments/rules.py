@@ -190,7 +190,7 @@ RULES: dict[str, list[Rule]] = {
             "--over sums up numbers that all texts have, and does not go with {other}",
             "leave one of them out",
         ),
-        Rule("versus needs attribution patch every over integrated"),
+        Rule("versus needs attribution patch ablate scale steer steer_from over integrated"),
         Rule("integrated needs saliency"),
         Rule("exact needs gradient"),
         Rule("exact needs patch every over"),
@@ -213,7 +213,7 @@ RULES: dict[str, list[Rule]] = {
         LANGUAGE,
         Rule("surprise excludes perplexity", hint="--surprise shows the perplexity as well"),
         Rule(
-            f"surprise perplexity excludes {LOOKS} at patch top",
+            f"surprise perplexity excludes {LOOKS} at patch top versus",
             "{option} scores every token and does not go with {other}",
             "ask for one at a time",
         ),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+import llminspect
 from llminspect.analysis.forward import forward
 from llminspect.analysis.forward_result import ForwardQuestion
 from llminspect.analysis.patching import Other
 from llminspect.analysis.sweeping import sweep
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.arguments.forward import ForwardOptions, SweepOptions
+from llminspect.commands.forward.sweep import why_there
+from llminspect.core.intervention import Place, replaced
 from llminspect.core.tap import Capture
 from llminspect.opening import open_model
 from tests.closeness import SINGLE, assert_close
@@ -53,6 +57,29 @@ def test_an_opened_layer_of_a_mixture_is_a_map_of_its_experts(called: Program) -
     for line, token in zip(picture[1:5], routing["tokens"], strict=True):
         weights = {route["expert"]: f"{route['weight']:.2f}" for route in token}
         assert line.split()[1:] == [weights.get(expert, "·") for expert in chosen]
+
+
+@pytest.mark.parametrize("target", [None, 7])
+def test_versus_is_how_far_two_answers_are_apart_before_and_after(called: Program, target: int | None) -> None:
+    model = ("--model", str(GOLDEN / "gpt2"), *(() if target is None else ("--target", f"#{target}")))
+    given = ("forward", "--ids", "5,6,8,9", *model, "--ablate", "1.0", "--versus", "#9")
+    change = called(*given, "--json").json["change"]
+    opened, no_head = open_model(str(GOLDEN / "gpt2")), replaced(Place(1, "head", 0), 0.0)
+    passes = opened.run([5, 6, 8, 9]), opened.run([5, 6, 8, 9], no_head)
+    logits = [opened.logits(one.stream_TD[-1]) for one in passes]
+    first = int(np.argmax(logits[0])) if target is None else target
+    assert (change["target"]["id"], change["versus"]["id"]) == (first, 9)
+    apart = np.array([float(row_V[first]) - float(row_V[9]) for row_V in logits])
+    assert_close(np.array(change["difference"]), apart)
+    assert abs(apart[1] - apart[0]) > 1e-3
+    (line,) = [line for line in called(*given).out.splitlines() if line.startswith("logit(")]
+    assert line.endswith(" after") and [float(word) for word in line.replace(",", "").split() if _is_number(word)] == (
+        pytest.approx(apart, rel=1e-2, abs=1e-3)
+    )
+
+
+def _is_number(word: str) -> bool:
+    return word.lstrip("-").replace(".", "", 1).isdigit()
 
 
 @pytest.mark.parametrize("place", ["23.4", "5.attention", "29.feedforward"])
@@ -123,6 +150,19 @@ def test_experiments_compose(smollm2: Model) -> None:
     matches(both, plain_forward(smollm2, ids, head=head, added=added)[0])
 
 
+def test_below_the_map_of_the_stream_stands_why_it_is_patched_there(called: Program) -> None:
+    lines = called("forward", "hello", "--model", "toy", "--patch", "world", COLUMNS="100").out.splitlines()
+    (at,) = [number for number, line in enumerate(lines) if line.endswith("; patched after layer 0:")]
+    assert lines[at + 1].startswith("patch 0.stream (“world” at position 0)")
+    assert "patch"
+    found = llminspect.forward([5, 6, 7, 8], str(GOLDEN / "llama"), patch=[5, 9, 7, 8]).sweep
+    assert found is not None
+    carried = why_there(replace(found, together=[1.0, 0.5, 0.49]))
+    assert carried == "the words that differ carry half of the answer up to layer 1; patched there:"
+    none = why_there(replace(found, together=[0.49, 0.1]))
+    assert none == "nowhere do the words that differ carry half of the answer; patched after layer 0:"
+
+
 def test_patching_one_place_is_what_a_plain_pass_gives(smollm2: Model) -> None:
     _, source = plain_forward(smollm2, prompt(smollm2, ITALY).ids)
 
@@ -156,9 +196,12 @@ def test_patching_a_text_into_itself_changes_nothing(options: dict[str, Any]) ->
     ids = [5, 6, 7, 8]
     question = ForwardQuestion(ForwardOptions(), SweepOptions(patch="", **options), source_ids=ids)
     result = forward(open_model(str(GOLDEN / "llama")), question, ids_prompt(*ids))
-    assert result.change is not None and result.next is not None
-    assert result.change.largest_logit_change < SINGLE * np.linalg.norm([found.logit for found in result.next])
-    assert result.change.kl < 1e-6
+    assert result.next is not None
+    if "sweep" in options:  # No one place stands for all heads: the answer is this text's own.
+        assert result.change is None
+    else:
+        assert result.change is not None and result.change.kl < 1e-6
+        assert result.change.largest_logit_change < SINGLE * np.linalg.norm([found.logit for found in result.next])
     if result.sweep is not None:
         assert not np.asarray(result.sweep.restored).any()
 

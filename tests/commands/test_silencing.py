@@ -72,7 +72,7 @@ def test_each_place_is_what_a_pass_of_its_own_gives(name: str, given: dict[str, 
                 place = Place(layer, whole.part, head)
                 after_V = logits_of(model, IDS, replaced(place, values[place.index(at)], at))
                 changes.append((after_V[7] - after_V[9]) - (plain_V[7] - plain_V[9]))
-                divergences.append(divergence(log_softmax(plain_V), log_softmax(after_V)))
+                divergences.append(float(divergence(log_softmax(plain_V), log_softmax(after_V))))
     shape = (model.config.sizes.L, len(heads), len(positions))
     change_LHT, kl_LHT = (np.reshape(values, shape) for values in (changes, divergences))
     if part == "head-position":

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
-from llminspect.core.numbers import count, number, percent, ranges, several
+from llminspect.core.numbers import column, count, number, percent, ranges, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
 from llminspect.render.heatmap import head_map
@@ -215,7 +215,12 @@ def change(baseline: Baseline, found: AnswerChange) -> RenderableType:
     moved = f"the answer stays {after}" if before == after else f"the answer moves from {before} to {after}"
     note = f"{moved}; KL(before ‖ after) = {number(found.kl)} bits"
     compared = two_probabilities(rows, ("before", "after", "logit change"), 12)
-    return Group(*experiments_made(found.experiments), compared, Text(note, theme.QUIET))
+    lines = [Text(note, theme.QUIET)]
+    if found.difference is not None and found.target is not None and found.versus is not None:
+        names = (visible(token.text, True) for token in (found.target, found.versus))
+        left, right = (f"logit({name})" for name in names)
+        lines.append(Text(f"{left} − {right}: {' before, '.join(column(found.difference))} after", theme.QUIET))
+    return Group(*experiments_made(found.experiments), compared, *lines)
 
 
 def two_probabilities(

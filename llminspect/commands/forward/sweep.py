@@ -72,6 +72,16 @@ def sweep(found: Sweep, labels: Sequence[str]) -> RenderableType:
     return Group(*parts, Text(scores, theme.QUIET))
 
 
+def why_there(found: Sweep) -> str:
+    """Why the words that differ are patched after this one of all layers, in the answer that is shown below the map."""
+    from llminspect.analysis.sweeping import deepest
+
+    layer, carries = deepest(found)
+    if carries:
+        return f"the words that differ carry half of the answer up to layer {layer}; patched there:"
+    return f"nowhere do the words that differ carry half of the answer; patched after layer {layer}:"
+
+
 def silencing(found: Silencing, labels: Sequence[str]) -> RenderableType:
     """What silencing each place does to the target: layer by position, or layer by head."""
     order = ", to first order" if found.by == "gradient" else ""

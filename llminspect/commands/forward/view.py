@@ -14,7 +14,7 @@ from llminspect.analysis.result import shown_text
 from llminspect.commands.forward.answers import attribution, change, lens_grid, lens_table, masked, surprise
 from llminspect.commands.forward.feed_forward import activation, feed_forward
 from llminspect.commands.forward.labels import continuations, head_views
-from llminspect.commands.forward.sweep import saliency, silencing, sweep
+from llminspect.commands.forward.sweep import saliency, silencing, sweep, why_there
 from llminspect.core.numbers import column, count, duration, number, percent, ranges, shape, vector
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
@@ -112,7 +112,10 @@ def answer_views(result: ForwardResult) -> list[RenderableType]:
     if result.silencing is not None:
         views.append(silencing(result.silencing, labels(result.tokens)))
     if result.change is not None and result.baseline is not None:
-        views.append(change(result.baseline, result.change))
+        found, moved = result.sweep, change(result.baseline, result.change)
+        if found is not None and found.part == "stream" and found.direction == "denoising":
+            moved = Group(Text(why_there(found), theme.QUIET), moved)
+        views.append(moved)
     return views
 
 
