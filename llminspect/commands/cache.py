@@ -32,7 +32,7 @@ def render(result: CacheResult) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    from llminspect.core.numbers import byte_size
+    from llminspect.core.numbers import byte_size, several
     from llminspect.render import theme
     from llminspect.render.safe import visible
     from llminspect.render.table import Column, table
@@ -58,7 +58,9 @@ def render(result: CacheResult) -> RenderableType:
         parts.append(table(["kind", Column("name", whole=True), "of", size, used, state], rows))
     lines = [f"the {len(shown)} largest of {_kinds(large)}; --json has all"] if len(shown) < len(large) else []
     lines += [f"besides these {small:,} small files (remembered headers and hashes, locks)"] if small else []
-    lines += [f"not ours, never touched: {visible(path)}" for path in result.foreign]
+    lines += [f"not ours, never touched: {visible(path)}" for path in result.foreign[:MOST_ROWS]]
+    more = len(result.foreign) - MOST_ROWS
+    lines += [f"and {several(more, 'file')} more that {'is' if more == 1 else 'are'} not ours"] if more > 0 else []
     parts.append(Text("\n".join(["", *lines] if large and lines else lines), theme.QUIET))
     return Group(*parts)
 
