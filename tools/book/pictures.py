@@ -1,4 +1,5 @@
-"""The pictures of docs/pictures/, made by the program itself with --save and compared by the text that they hold."""
+"""The pictures of docs/pictures/, made by the program itself with --save, dark and light in one file, and compared by
+the text that they hold."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from tools.book.blocks import ROOT
 from tools.book.compare import same_line
+from tools.book.schemes import in_both
 from tools.book.screens import screens
 
 FOLDER = ROOT / "docs" / "pictures"
@@ -27,9 +29,12 @@ def check(*, write: bool = False) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         for name, arguments in PICTURES.items():
             made = Path(folder) / name
-            program = [sys.executable, "-m", "llminspect", *arguments, "--offline", "--save", str(made)]
-            subprocess.run(program, stdout=subprocess.DEVNULL, cwd=ROOT, check=True)
-            drawn[name] = made.read_text("utf-8")
+            drawings = []
+            for theme in ("dark", "light"):
+                program = [sys.executable, "-m", "llminspect", *arguments, "--offline", "--save", str(made)]
+                subprocess.run([*program, "--theme", theme], stdout=subprocess.DEVNULL, cwd=ROOT, check=True)
+                drawings.append(made.read_text("utf-8"))
+            drawn[name] = in_both(*drawings)
     stale = []
     for name, new in drawn.items():
         kept = FOLDER / name

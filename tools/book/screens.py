@@ -14,6 +14,7 @@ from llminspect.opening import open_model
 from llminspect.render import picture
 from tools.book.blocks import ROOT
 from tools.book.movie import movie
+from tools.book.schemes import in_both
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -55,20 +56,27 @@ class Strips:
 
 
 def screens() -> dict[str, str]:
-    """Each picture as SVG."""
+    """Each picture as SVG, dark and light."""
     name, first, events = read_session(SESSION)
     model = open_model(name, offline=True)
-    found = {file: asyncio.run(_screen(Session(model, first, [*events, *more]))) for file, more in SCREENS.items()}
+    found = {
+        file: in_both(*asyncio.run(_screen(Session(model, first, [*events, *more])))) for file, more in SCREENS.items()
+    }
     done = [[event for step in MOVIE[: number + 1] for event in step] for number in range(len(MOVIE))]
     drawings = [asyncio.run(_screen(Session(model, ExploreState(first.text), one), SMALL)) for one in done]
-    return found | {"explore.svg": movie(drawings)}
+    return found | {"explore.svg": in_both(*map(movie, zip(*drawings, strict=True)))}
 
 
-async def _screen(session: Session, size: tuple[int, int] = SIZE) -> str:
+async def _screen(session: Session, size: tuple[int, int] = SIZE) -> list[str]:
+    """The screen in both themes."""
     app = Explorer(session)
     async with app.run_test(size=size) as pilot:
         while not (app.shown.done and app.shown.state == session.state):
             await pilot.pause(0.01)
-        await pilot.pause()
-        strips = app.screen._compositor.render_strips()
-        return picture.svg(Strips([list(strip) for strip in strips]), size[0], "dark")
+        drawn = []
+        for theme in ("dark", "light"):
+            app.theme = f"textual-{theme}"
+            await pilot.pause()
+            strips = [list(strip) for strip in app.screen._compositor.render_strips()]
+            drawn.append(picture.svg(Strips(strips), size[0], theme))
+        return drawn
