@@ -11,16 +11,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.text import Text
 
 import llminspect
 from llminspect.__main__ import run
 from llminspect.arguments.shared import OutputOptions
 from llminspect.cli import waiting
 from llminspect.cli.opening import ProgressBars
+from llminspect.cli.output import write_rendering, write_text
 from llminspect.cli.waiting import SILENCE, Waiting
 from tests.commands.test_looks import PICTURES
 
-OF_COMMANDS = {words[0]: words for words in PICTURES.values()} | {
+# How wide a table of `walk` and `forward` is hangs on how long each layer took.
+OF_COMMANDS = {words[0]: words for words in PICTURES.values() if words[0] != "walk"} | {
+    "forward": PICTURES["lens"],
     "generate": ("generate", "Mr Toad met Mrs Hen. Mr", "--model", "toy-induction", "--max-tokens", "6"),
 }
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[78]|.|\n", re.DOTALL)
@@ -155,6 +159,25 @@ def test_nothing_is_written_between_the_letters_that_a_person_types(monkeypatch:
     with waiting.waiting("tokenize", True):
         assert waiting.standard_input().read() == b"a\n"
         assert held == [1, 1] and waiting._CURRENT[0].held == 0
+
+
+def test_nothing_comes_between_the_parts_of_what_a_slow_terminal_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, errors = Terminal(), Terminal()
+    plain = terminal.write
+
+    def slowly(text: str) -> int:
+        for shown in waiting._CURRENT:
+            shown.tick(shown.quiet_since + 9)
+        return plain(text)
+
+    monkeypatch.setattr(terminal, "write", slowly)
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setattr("sys.stderr", errors)
+    with waiting.waiting("schema", True):
+        write_text("one\ntwo\n")
+        write_rendering(Text("three"), OutputOptions())
+        assert errors.getvalue() == "" and not waiting._CURRENT[0].held
+    assert terminal.screen()[:3] == ["one", "two", "three"]
 
 
 def test_standard_input_is_read_at_one_place() -> None:

@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from llminspect.cli.code_page import fitting
 from llminspect.cli.json_text import json_bytes
-from llminspect.cli.waiting import Cursor, hold, release, touch
+from llminspect.cli.waiting import Cursor, hold, release, touch, writing
 from llminspect.version import __version__
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def is_silent() -> bool:
 
 def write_text(text: str) -> None:
     """Plain text as it is, at once."""
-    touch()
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    with writing():
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def write_json(document: dict[str, Any], digits: int | None = None) -> None:
@@ -97,9 +97,9 @@ def write_rendering(rendering: RenderableType, options: OutputOptions) -> None:
     """Draw for a person."""
     from llminspect.render.screens import Trimmed
 
-    touch()
-    console(options).print(Trimmed(rendering), crop=False)
-    sys.stdout.flush()
+    with writing():
+        console(options).print(Trimmed(rendering), crop=False)
+        sys.stdout.flush()
 
 
 def pause(question: str) -> str:
@@ -225,8 +225,12 @@ def write_bytes(data: bytes, seconds: float | None = None) -> None:
 
     TimeoutError: the reader did not take it in `seconds`.
     """
+    with writing():
+        _write_bytes(data, seconds)
+
+
+def _write_bytes(data: bytes, seconds: float | None) -> None:
     global _UNFINISHED
-    touch()
     sys.stdout.flush()
     descriptor = None if sys.platform == "win32" else descriptor_of(sys.stdout)
     if descriptor is None:  # In memory, or where nobody can ask whether a write would wait.

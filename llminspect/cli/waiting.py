@@ -112,6 +112,16 @@ def touch(stream: TextIO | None = None, room: int | None = None) -> None:
     _take_away(0, room, bars=(stream or sys.stdout).isatty())
 
 
+@contextmanager
+def writing() -> Iterator[None]:
+    """Around what is written to standard output: a slow terminal may take seconds for it."""
+    _take_away(1, bars=sys.stdout.isatty())
+    try:
+        yield
+    finally:
+        _take_away(-1, bars=False)
+
+
 def hold() -> None:
     """From now on something else is drawn, or a person is waited for."""
     _take_away(1)

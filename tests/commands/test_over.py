@@ -12,11 +12,9 @@ import numpy as np
 import pytest
 
 import llminspect
-from llminspect.analysis import directions
 from llminspect.analysis import over as over_module
 from llminspect.analysis.gathering import goes_together, side_by_side
 from llminspect.analysis.over import Sums, over_texts
-from llminspect.analysis.text_streams import streams_of
 from llminspect.core.intervals import of_mean, of_share
 from llminspect.core.intervention import Place, scaled
 from llminspect.core.tap import Capture, Chain
@@ -116,25 +114,6 @@ def test_changes_patches_and_surprise_are_those_of_each_text(small: str) -> None
     alone = [llminspect.surprise(text, model) for text in TEXTS]
     assert_sums(means(found, "perplexity")[None, None, None], [each.perplexity or 0.0 for each in alone])  # type: ignore[union-attr]
     assert not means(found, "bits")
-
-
-def test_a_direction_of_examples_is_computed_once_for_all_texts(
-    small: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model, computed = llminspect.open_model(small), list[int]()
-    (tmp_path / "good.txt").write_text("a b\nb a H\n")
-    (tmp_path / "bad.txt").write_text("H H\na\n")
-    given = (str(tmp_path / "good.txt"), f"{tmp_path / 'bad.txt'}@0*2")
-    single = [llminspect.forward(text, model, steer_from=given, target="#267").change for text in TEXTS]
-
-    def counted(model: Model, prompts: Any, *more: Any) -> Any:
-        computed.append(len(prompts))
-        return streams_of(model, prompts, *more)
-
-    monkeypatch.setattr(directions, "streams_of", counted)
-    found = llminspect.over("forward", records(target="#267"), model, steer_from=given)
-    assert computed == [2, 2]
-    assert_sums(means(found, "KL in bits")[None, None, None], [change.kl for change in single])  # type: ignore[union-attr]
 
 
 def test_habits_and_found_heads_are_those_of_each_text(small: str) -> None:

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 import llminspect
+from llminspect.analysis import directions
 from llminspect.analysis.directions import difference_of_texts, saved_direction
 from llminspect.analysis.experiments import experiment_taps
+from llminspect.analysis.text_streams import streams_of
 from llminspect.arguments.directions import parse_examples, parse_saved
 from llminspect.arguments.experiments import ExperimentOptions
 from llminspect.core.tap import Capture, Chain
@@ -27,6 +29,7 @@ from tests.commands.test_probe import RECORDS, written
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from llminspect.model.opened import Model
     from tests.conftest import Program
 
 
@@ -71,6 +74,26 @@ def test_steering_from_examples_adds_the_difference_of_the_means(called: Program
     assert kinds == [("3.stream", "London × 1"), ("7.stream", f"{paths[0]} − {paths[1]} × 1.5")]
     result = llminspect.forward("It was", model, steer_from=given)
     assert result.change is not None and result.change.kl > 0
+
+
+def test_of_examples_the_direction_is_computed_once_for_all_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, texts, computed = open_model("smollm2"), ("It was", "She", "A film that is"), list[int]()
+    (tmp_path / "good.txt").write_text("I love it.\nGood\n")
+    (tmp_path / "bad.txt").write_text("Bad\n")
+    given = (str(tmp_path / "good.txt"), f"{tmp_path / 'bad.txt'}@7*2")
+    single = [llminspect.forward(text, model, steer_from=given).change for text in texts]
+
+    def counted(model: Model, prompts: Any, *more: Any) -> Any:
+        computed.append(len(prompts))
+        return streams_of(model, prompts, *more)
+
+    monkeypatch.setattr(directions, "streams_of", counted)
+    found = llminspect.over("forward", [{"text": text} for text in texts], model, steer_from=given)
+    assert computed == [2, 1]
+    (kl,) = [place for place in found.places if place.measure == "KL in bits"]
+    assert kl.mean == pytest.approx(np.mean([change.kl for change in single if change is not None]), rel=1e-3)
 
 
 def names(*classes: str) -> np.ndarray:

@@ -58,8 +58,9 @@ main.append(
   make("div", { class: "line" }, make("label", { for: "size" }, "edges kept "), slider, told), plotted,
   make("div", { class: "two circuit" },
     make("section", { "aria-label": "The graph" },
-      make("div", { class: "key" }, make("span", { class: "stroke for" }), make("span", {}, "speaks for it"), make("span", { class: "stroke against" }),
-        make("span", {}, `against it; the thicker, the more: up to ${strongest.toFixed(2)} logits`)),
+      make("div", { class: "key" },
+        make("span", { class: "line" }, make("span", { class: "stroke for" }), "speaks for it"),
+        make("span", { class: "line" }, make("span", { class: "stroke against" }), `against it; the thicker, the more: up to ${strongest.toFixed(2)} logits`)),
       make("div", { class: "scroll boxed" }, picture)),
     make("section", { class: "beside", "aria-labelledby": "about" }, about, said, details)));
 
