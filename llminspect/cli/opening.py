@@ -98,7 +98,7 @@ class ProgressBars:
     def _step(self, what: str, done: int, total: int | None) -> None:
         if what not in self.tasks:
             self._start(what, total)
-        elif self.bar is not None:
+        if self.bar is not None:
             self.bar.update(self.tasks[what], completed=done, total=total)
 
     def _start(self, what: str, total: int | None) -> None:
