@@ -56,16 +56,14 @@ class PositionRows:
         parts += ["state.output", "combined"]
         parts += ["attention.mixed", "attention.gated"] if heads else []
         self._names = {"embedding.output", *(f"layers.{layer}.{part}" for layer in range(layers) for part in parts)}
+        self.wants = self._names.__contains__
         self.patterns = tuple(sorted(self._names))
         self.position = position
         self.rows: dict[str, Array] = {}
         self.moments: dict[str, float] = {}
 
-    def wants(self, name: str) -> bool:
-        return name in self._names
-
     def __call__(self, name: str, array: Array) -> Array:
-        if self.wants(name):
+        if name in self._names:
             self.rows[name] = array[..., self.position, :].copy()
             self.moments[name] = time.perf_counter()
         return array

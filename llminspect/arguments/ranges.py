@@ -24,24 +24,26 @@ def parse_choice(choice: Choice | None, what: str, count: int, option: str | Non
     """
     if choice is None:
         return None
-    have, option = _have(what, count), option or what
+    option = option or what
     parts: Iterable[tuple[int, int]]
     if isinstance(choice, str):
         found = [RANGE.fullmatch(part.strip()) for part in choice.split(",")]
         if None in found:
-            raise UsageError(f"--{option} cannot read {shortened(choice)!r}", f"numbers and ranges: 0,3-5; {have}")
+            raise UsageError(
+                f"--{option} cannot read {shortened(choice)!r}", f"numbers and ranges: 0,3-5; {_have(what, count)}"
+            )
         parts = ((int(match[1]), int(match[2] or match[1])) for match in found if match)
     else:
         parts = ((index, index) for index in ([choice] if isinstance(choice, int) else choice))
     chosen: set[int] = set()
     for first, last in parts:
         if max(first, last) >= count or first < 0:
-            raise UsageError(f"there is no {what} {max(first, last) if first >= 0 else first}", have)
+            raise UsageError(f"there is no {what} {max(first, last) if first >= 0 else first}", _have(what, count))
         if first > last:
             raise UsageError(f"--{option} {first}-{last} runs backwards", f"write {last}-{first}")
         chosen.update(range(first, last + 1))
     if not chosen:
-        raise UsageError(f"--{option} is empty", f"numbers and ranges: 0,3-5; {have}")
+        raise UsageError(f"--{option} is empty", f"numbers and ranges: 0,3-5; {_have(what, count)}")
     return sorted(chosen)
 
 

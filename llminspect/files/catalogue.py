@@ -148,13 +148,6 @@ FAMOUS = (
 )
 
 
-def find(name: str) -> CatalogueEntry:
-    """The entry called `name`. ModelError: there is none; those with the nearest names are offered."""
-    if name in CATALOGUE:
-        return CATALOGUE[name]
-    raise unknown(name)
-
-
 def unknown(name: str, others: Iterable[str] = (), alone: Collection[str] = ()) -> ModelError:
     """What to say to a name that is no model's: the nearest names, of the catalogue and `others`, or that the nearest
     is of a tokenizer which is `alone`, without weights."""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.errors import ModelError, UserError
 from llminspect.files import home
-from llminspect.files.catalogue import CatalogueEntry, Member, find
+from llminspect.files.catalogue import CATALOGUE, CatalogueEntry, Member, unknown
 from llminspect.files.hashes import SMALL, NotPublished, remember, sha256_of, taken
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def pull(
     `unpack`. ModelError: the name is not known, or the model cannot be had (no network, wrong hash, offline).
     UserError: the cache cannot be written or is full.
     """
-    entry = find(name)
+    if name not in CATALOGUE:
+        raise unknown(name)
+    entry = CATALOGUE[name]
     report = progress or (lambda *_: None)
     folder = home.existing("models") / entry.name
     if (path := fetched(entry)) is not None:

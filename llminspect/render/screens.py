@@ -77,16 +77,14 @@ def lines_of(
 ) -> list[list[Segment]]:
     """The lines of a rendering, trimmed; without `colors` no space is seen. What is to be copied may be longer than the
     page is wide: a terminal breaks it, and copies it whole."""
-    return [_trimmed(line, colors) for line in Segment.split_lines(console.render(rendering, options))]
-
-
-def _trimmed(line: Sequence[Segment], colors: bool) -> list[Segment]:
-    kept = list(line)
-    while kept:
-        text, style, control = kept[-1]
-        if control or (style is not None and (style.underline or style.reverse or (colors and style.bgcolor))):
-            break
-        kept.pop()
-        if text := text.rstrip(" "):
-            return [*kept, Segment(text, style)]
-    return kept
+    lines = list(map(list, Segment.split_lines(console.render(rendering, options))))
+    for kept in lines:
+        while kept:
+            text, style, control = kept[-1]
+            if control or (style is not None and (style.underline or style.reverse or (colors and style.bgcolor))):
+                break
+            kept.pop()
+            if text := text.rstrip(" "):
+                kept.append(Segment(text, style))
+                break
+    return lines

@@ -30,12 +30,9 @@ class Entries(Text):
     def __init__(self, entries: Sequence[Text], *, one_line: bool = False) -> None:
         super().__init__()
         self.entries, self.one_line = entries, one_line
-        self.append_text(Text(GAP).join(entries))
-
-    @property
-    def longest(self) -> int:
+        self.longest = max((entry.cell_len for entry in entries), default=0)
         """Cells of the longest entry."""
-        return max((entry.cell_len for entry in self.entries), default=0)
+        self.append_text(Text(GAP).join(entries))
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         most = options.max_width
@@ -175,20 +172,19 @@ def table(
         spared = max(spared, (spec.spared or _BAR_SPARED * any(isinstance(cell, BarCell) for cell in cells), index))
         numeric = any(_is_number(cell) for cell in cells) and all(cell is None or _is_number(cell) for cell in cells)
         texts.append(_column_texts(cells, spec))
-        name = Text(visible(spec.name))
+        name, whole = Text(visible(spec.name)), numeric or spec.whole
+        least, broken, most = _sizes(name, texts[-1], whole=whole)
         made.add_column(
             name,
             justify=spec.align or ("right" if numeric else "left"),
             overflow="fold",
-            no_wrap=numeric or spec.whole,
-            min_width=None if numeric or spec.whole else min(_FOLDED, _longest_word([name, *texts[-1]])),
+            no_wrap=whole,
+            min_width=None if whole else min(_FOLDED, _longest_word([name, *texts[-1]])),
             style=theme.QUIET if spec.quiet else None,
         )
-        whole = numeric or spec.whole
-        made.least += _GAP if len(texts) > 1 else 0
-        made.least += _least([name, *texts[-1]], whole=whole)
-        made.sizes.append(_sizes(name, texts[-1], whole=whole))
-        room += 0 if whole else max(0, min(2 * _FOLDED, made.sizes[-1][1]) - _least([name, *texts[-1]], whole=whole))
+        made.least += least + (_GAP if len(texts) > 1 else 0)
+        made.sizes.append((broken, most))
+        room += 0 if whole else max(0, min(2 * _FOLDED, most) - least)
     for index, cells_of_row in enumerate(zip(*texts, strict=True)):
         made.add_row(*cells_of_row, style=theme.STRONG if index in strong else None)
     if spared[0]:
@@ -222,27 +218,14 @@ def first_fitting(*ways: Sequence[SizedTable]) -> Drawn:
     return Drawn(draw)
 
 
-def _least(texts: Sequence[Text | BarCell], *, whole: bool) -> int:
-    """Cells that a column takes at least: all that it has; of a bar a few, of a text that may be folded its longest
-    word and some room."""
-    lines = [text for text in texts if isinstance(text, Text)]
-    longest = max(map(_widest, lines), default=0)
-    word = _longest_word(lines)
-    bar = SHORTEST_BAR if len(lines) < len(texts) else 0
-    return max(bar, longest if whole else max(word, min(_FOLDED, longest)))
-
-
-def _sizes(name: Text, texts: Sequence[Text | BarCell], *, whole: bool) -> tuple[int, int]:
-    """Cells that a column takes at least with a name that is broken between its words, and at most."""
-    lines = [_widest(text) if isinstance(text, Text) else SHORTEST_BAR for text in texts]
-    most = max([name.cell_len, *lines])
-    least = max(lines, default=0) if whole else min(most, _FOLDED, _longest_word(texts))
-    return max(least, _longest_word([name])), most
-
-
-def _widest(text: Text) -> int:
-    """Cells of the longest of its lines."""
-    return max(map(width, text.plain.split("\n")))
+def _sizes(name: Text, texts: Sequence[Text | BarCell], *, whole: bool) -> tuple[int, int, int]:
+    """Cells that a column takes at least, with a name that is broken between its words, and at most. It takes at least
+    all that it has; of a bar a few, of a text that may be folded its longest word and some room."""
+    lines = [max(map(width, text.plain.split("\n"))) if isinstance(text, Text) else SHORTEST_BAR for text in texts]
+    most, word, of_name = max([name.cell_len, *lines]), _longest_word(texts), _longest_word([name])
+    least = most if whole else max(word, of_name, min(_FOLDED, most))
+    broken = max(lines, default=0) if whole else min(most, _FOLDED, word)
+    return least, max(broken, of_name), most
 
 
 def _longest_word(texts: Iterable[object]) -> int:

@@ -67,7 +67,7 @@ def lost_bytes(tokenizer: Tokenizer, texts: Collection[str]) -> list[str]:
     >>> lost_bytes(ByteTokenizer(), ["caf\\udce9"])
     ['1 byte (e9) of the text is not UTF-8; the tokenizer keeps it']
     """
-    if not tokenizer.missing_bytes and all(map(str.isascii, texts)):
+    if all(text.isascii() and not any(chr(byte) in text for byte in tokenizer.missing_bytes) for text in texts):
         return []
     tally = ByteTally(tokenizer.missing_bytes)
     for text in texts:
