@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from llminspect.backends.jax import start
+from llminspect.backends.jax import mesh
 from llminspect.backends.jax.mesh import cache_bytes, size, weights_bytes
 from llminspect.backends.jax.settings import EngineSettings
 from llminspect.backends.jax.start import on_jax
@@ -47,7 +47,7 @@ def test_it_is_said_before_it_starts(placed: Placed) -> None:
 
 def test_weights_that_do_not_fit_are_refused(placed: Placed, monkeypatch: pytest.MonkeyPatch) -> None:
     _, plain, _ = placed("llama")
-    monkeypatch.setattr(start, "room_of", lambda device: 1000)
+    monkeypatch.setattr(mesh, "room_of", lambda device: 1000)
     with pytest.raises(UserError, match="the weights take"):
         on_jax(plain, EngineSettings())
 
