@@ -45,6 +45,10 @@ HEADINGS = ("What to look at", "", "Input", "Model", "Output", "Engine")
 """The order of headings: a command's own first, what many commands take after them."""
 
 
+_JOINED = "\u2011"
+"""Stands for a hyphen while lines are made: the name of an option, to be copied, is not broken there."""
+
+
 class Once(TyperCommand):
     """A command that refuses an option given twice, of which the last alone would count; its options in groups."""
 
@@ -61,7 +65,9 @@ class Once(TyperCommand):
             if record is not None and parameter.param_type_name == "argument":
                 arguments.append(record)
             elif record is not None:  # --help has no heading of its own.
-                groups.setdefault(getattr(parameter, "rich_help_panel", None) or of_help, []).append(record)
+                name, text = record
+                group = groups.setdefault(getattr(parameter, "rich_help_panel", None) or of_help, [])
+                group.append((name, text.replace("-", _JOINED)))
         if arguments:
             with formatter.section("Arguments"):
                 formatter.write_dl(arguments)
@@ -70,6 +76,10 @@ class Once(TyperCommand):
                 if heading in examples:
                     formatter.write(f"{'':{formatter.current_indent}}llminspect {examples[heading]}\n\n")
                 formatter.write_dl(groups[heading])
+
+    def get_help(self, ctx: Any) -> str:
+        text: str = super().get_help(ctx)
+        return text.replace(_JOINED, "-")
 
     def make_parser(self, ctx: Any) -> Any:
         parser: Any = super().make_parser(ctx)
@@ -122,6 +132,7 @@ def command_of(name: str, function: Callable[..., Any]) -> Any:
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
     single.command(name, cls=Once, context_settings={"help_option_names": ["-h", "--help"]})(function)
     command: Any = typer.main.get_command(single)
+    command.help = (command.help or "").replace("-", _JOINED)
     command.examples = function.examples  # type: ignore[attr-defined]
     return command
 

@@ -113,11 +113,14 @@ def habit(measured: Mapping[str, float]) -> str:
 
     "diffuse" is an entropy of at least 0.75 of the largest possible.
     """
-    shares = {name: measured[name] for name in HABITS if np.isfinite(measured[name])}
-    best = max(shares, key=lambda name: shares[name], default=None)
-    if best is not None and shares[best] >= HABIT_FROM:
-        return best
-    return "diffuse" if measured["entropy"] >= DIFFUSE_FROM else "mixed"
+    return habits(measured)[0]
+
+
+def habits(measured: Mapping[str, float]) -> list[str]:
+    """All that takes at least half of a head's weight, what takes most first: each is measured over other queries."""
+    taken = [name for name in HABITS if measured[name] >= HABIT_FROM]
+    rest = "diffuse" if measured["entropy"] >= DIFFUSE_FROM else "mixed"
+    return sorted(taken, key=lambda name: -measured[name]) or [rest]
 
 
 # -- From heads to the whole model -------------------------------------------------------------------------------------

@@ -211,11 +211,14 @@ def steps(rows: Iterable[Sequence[str]], *, title: str = "", least: int = 0) -> 
 
 def _calculation(line: str, cells: int) -> str:
     """A line in lines of so many cells, a vector whole and a sign with what follows; columns stay as they are."""
-    if cell_len(line) <= cells or _COLUMNS.search(line):
+    terms, size = _SIZE.split(line)[:2] if _SIZE.search(line) else (line, "")
+    if cell_len(line) <= cells or _COLUMNS.search(terms):
         return line
-    return "\n".join(_wrapped(_TERM.findall(line), cells))
+    return "\n".join(_wrapped([*_TERM.findall(terms), *filter(None, [size])], cells))
 
 
+_SIZE = re.compile(r"  (\(?[\d,]+ [a-z]+\)?)$")
+"""How much there is in all, such as "576 numbers": whole as well."""
 _COLUMNS = re.compile(r"^\s|\s{2}")
 _TERM = re.compile(r"(?:[-+−·×/=→] )?(?:[^\s\[]*\[+[^][]*\]+\S*|\S+)")
 _PARTS, _NAMES = 30, 0.3

@@ -247,6 +247,11 @@ def test_save_writes_full_weights(called: Program, tmp_path: Path) -> None:
         np.testing.assert_allclose(saved["weights"][0, 0, 1], CAT, rtol=1e-6)
 
 
+def test_a_head_of_two_habits_is_given_both(called: Program) -> None:
+    out = called("attend", "A cat sat.", "--model", "toy-attention").out
+    assert "\nprevious: looks at the token before\nnext: looks at the next token\nentropy" in out
+
+
 def test_the_help_defines_every_measure(called: Program) -> None:
     written = " ".join(called("attend", "--help", COLUMNS="100").out.split())
     for name, measure in MEASURES.items():

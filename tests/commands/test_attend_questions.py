@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -245,6 +246,8 @@ def test_find_shows_the_sentence_of_its_best_head_and_excess_first(smollm2: Mode
     assert (find.best.layer, find.best.head) == (best.layer, best.head)
     text = shown(render(result_of(ALICE, smollm2, find="her->Alice")), 100)
     assert text.index("▼") < text.index("By excess") < text.index("By weight")
+    rows = text.partition("By weight")[2].splitlines()[3:15]
+    assert all(re.fullmatch(r" +\d+ +\d+ +\d\.\d{3} +\d\.\d{3} +-?\d\.\d{3}( +sink)? *", row) for row in rows)
 
 
 @pytest.mark.parametrize(("columns", "shown"), [("40", False), ("60", False), ("120", True)])

@@ -106,6 +106,15 @@ def test_a_curve_is_drawn_for_opened_layers_alone(called: Program) -> None:
     assert [len(counts) for counts in hidden] == [BINS, BINS]
 
 
+def test_the_numbers_of_the_units_stand_point_under_point(called: Program) -> None:
+    out = called("forward", "--ids", "5,6,7", "--model", "tests/golden/llama", "--layer", "1").out
+    rows = out.partition("\nunit ")[2].partition("\nthe ")[0].splitlines()[2:]
+    units = [line.split()[1:4] for line in rows]
+    assert len(units) == 6
+    for column in zip(*units, strict=True):
+        assert len({len(text.partition(".")[2]) for text in column}) == 1, column
+
+
 @pytest.mark.parametrize("columns", [40, 60, 80, 160])
 def test_points_stand_on_the_curve_and_nothing_is_wider_than_the_page(columns: int) -> None:
     console = Console(width=columns, force_terminal=False, legacy_windows=False)

@@ -56,6 +56,12 @@ def test_a_word_a_command_both_or_all(called: Program) -> None:
         assert_fits(called("help", *words, "--json").json, "help")
 
 
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_no_line_of_help_ends_inside_a_word(columns: str, called: Program) -> None:
+    ends = [line for name in commands.names() for line in called(name, "--help", COLUMNS=columns).out.splitlines()]
+    assert [line for line in ends if re.search(r"\w-$", line)] == []
+
+
 def test_what_is_unknown_names_the_nearest(called: Program) -> None:
     ran = called("help", "entrpy")
     assert (ran.code, len(ran.err.splitlines())) == (2, 1)

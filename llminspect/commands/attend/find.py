@@ -13,7 +13,7 @@ from llminspect.core.numbers import count, number
 from llminspect.render.arcs import Arc, arcs
 from llminspect.render.safe import label
 from llminspect.render.section import headed, section
-from llminspect.render.table import Column, table
+from llminspect.render.table import Cell, Column, table
 from llminspect.render.theme import QUIET, WARNING
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def find_parts(result: AttendResult, find: Find) -> Iterator[RenderableType]:
         yield section("By excess: what this query gives beyond what the other tokens give", _heads(beyond[:_TOP], find))
     if beyond[: len(find.heads[:_TOP])] != find.heads[:_TOP]:
         yield section("By weight", _heads(find.heads[:_TOP], find))
-    explained = f"others: the mean weight that the other tokens which see {key} give it; excess: weight − others"
+    explained = "head: one of several attentions that run side by side in a layer; others: the mean weight that the "
+    explained += f"other tokens which see {key} give it; excess: weight − others"
     if any(head.only_sink for head in (*find.heads[:_TOP], *beyond[:_TOP])):
         explained += "; sink: other tokens give it at least three quarters as much"
     explained += "."
@@ -86,12 +87,11 @@ def _verdict(find: Find, query: str, key: str) -> Iterator[RenderableType]:
 
 def _heads(heads: Sequence[FoundHead], find: Find) -> RenderableType:
     names = ("weight", "others", "excess", *(("control", "control excess") if find.control else (None, None)))
-    columns = ["layer", "head", *(name and Column(name, digits=3) for name in names), Column("", quiet=True)]
-    rows = [
-        [
-            *(head.layer, head.head, head.weight, head.others, head.excess, head.control, head.control_excess),
-            "sink" if head.only_sink else "",
-        ]
-        for head in heads
-    ]
+    columns = ["layer", "head", *(name and Column(name, "right", whole=True) for name in names), Column("", quiet=True)]
+    rows: list[list[Cell]] = []
+    for head in heads:
+        weights = (head.weight, head.others, head.excess, head.control, head.control_excess)
+        # The same decimals in all columns: they are differences of one another.
+        written = (None if weight is None else f"{float(weight):z.3f}" for weight in weights)
+        rows.append([head.layer, head.head, *written, "sink" if head.only_sink else ""])
     return table(columns, rows)

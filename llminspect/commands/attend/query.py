@@ -46,7 +46,8 @@ def query_parts(result: AttendResult, query: Query, labels: list[str]) -> Iterat
     """Which head, the steps as a table, the steps as formulas."""
     shared = result.n_heads // result.n_kv_heads
     title = f"What {label(query.text)} (token {query.index}) looks at in layer {query.layer} · head {query.head}"
-    about = [] if query.habit is None else [f"habit: {query.habit}"]
+    about = [] if result.part is None else [f"in the {result.part}"]
+    about += [] if query.habit is None else [f"habit: {query.habit}"]
     if shared > 1:
         others = "1 other head does" if shared == 2 else f"{shared - 1} other heads do"
         about.append(f"reads key/value head {query.kv_head}, as {others}")
@@ -79,7 +80,8 @@ def _why_this_head(query: Query, usual_S: Array, habit: str, labels: list[str]) 
         found += f"{number(others, 2)} is usual."
     does = MEANINGS[habit].partition(":")[0]
     kind = f"on the whole text it {does}" if habit != "mixed" else "on the whole text it has no one habit"
-    return f"Each head looks at something different. {found} Its habit: {habit} ({kind}).\n"
+    side = "A layer has several attentions side by side, its heads; each looks at something different."
+    return f"{side} {found} Its habit: {habit} ({kind}).\n"
 
 
 def _score_parts(query: Query, compressed_S: Array, rotary_S: Array, labels: list[str]) -> RenderableType:
@@ -97,19 +99,18 @@ def _table(query: Query, labels: list[str]) -> RenderableType:
     seen = set(_seen(query))
     columns: Columns = [Column("", quiet=True), "key", "q · k", Column(f"× {_scale(query.scale)}", spared=1)]
     columns += ["+ bias" if query.bias is not None else None, "capped" if query.capped is not None else None]
-    columns += ["softmax = weight", ""]
+    columns += [Column("softmax = weight", "right", whole=True), ""]
     beside = [values for values in (query.usual, query.mean_of_heads) if values is not None]
-    of_others = [Column("usual", quiet=True, spared=2), Column("mean of heads", quiet=True, spared=3, note=_MEAN)]
-    columns += of_others[: len(beside)]
+    of_others = (("usual", 2, ""), ("mean of heads", 3, _MEAN))[: len(beside)]
+    columns += [Column(name, "right", quiet=True, whole=True, spared=at, note=note) for name, at, note in of_others]
     rows: list[list[Cell]] = []
     for index in _shown(query):
         score, scaled, weight = (float(values[index]) for values in (query.scores, query.scaled, query.weights))
         row: list[Cell] = [index, label(labels[index]), score, scaled if query.bias is None else score * query.scale]
         row += [scaled, None if query.capped is None else float(query.capped[index])]
         hidden = index not in seen
-        row += [None if hidden else weight, Text("hidden", QUIET) if hidden else BarCell(weight, 24)]
-        row += [None if hidden else float(values[index]) for values in beside]
-        rows.append(row)
+        row += [None if hidden else f"{weight:.4f}", Text("hidden", QUIET) if hidden else BarCell(weight, 24)]
+        rows.append([*row, *(None if hidden else f"{float(values[index]):z.4f}" for values in beside)])
     notes = []
     left, hidden_too = len(seen - set(_shown(query))), len(query.scores) - len(seen)
     if left:

@@ -15,6 +15,7 @@ from llminspect.analysis.attend import AttendResult
 from llminspect.analysis.attention import PARTS, Head
 from llminspect.analysis.result import Tokens, shown_text
 from llminspect.commands.attend.heads import MEANINGS, among, contribution_parts, overview_parts, rollout_parts
+from llminspect.core.attention_measures import habits
 from llminspect.core.numbers import count, number, several
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.safe import visible
@@ -83,6 +84,8 @@ def parts(result: AttendResult) -> Iterator[RenderableType]:
         yield from state_parts(result, result.states, labels)
     answers = (result.query, result.find, result.rollout, result.contributions, result.mean)
     if result.selected and all(answer is None for answer in answers):
+        if result.cross is not None:
+            yield Text("The decoder: who looks at whom in the target so far", TITLE)
         yield from _heads(result, labels)
     if result.cross is not None and result.encoder is not None and result.source is not None:
         yield from _cross_attention(result, result.cross, [shown_text(token) for token in result.source])
@@ -131,7 +134,8 @@ def _heads(result: AttendResult, labels: list[str]) -> Iterator[RenderableType]:
         for shown in result.shown or ["weights"]:
             yield _shown(result, head, shown, labels)
         measured = [f"{name} {number(value, 2)}" for name, value in head.measures.items() if value == value]
-        yield Group(Text(f"{head.habit}: {MEANINGS[head.habit]}"), facts(measured))
+        does = (Text(f"{name}: {MEANINGS[name]}") for name in habits(head.measures))
+        yield Group(*does, facts(measured))
     if "weights" in (result.shown or ["weights"]):
         yield _reading(*(head.weights for head in result.heads))
 
@@ -211,4 +215,4 @@ def _cross_attention(result: AttendResult, cross: CrossAttention, source: list[s
             title = f"Where each head looks from {visible(target[0], True)}"
             yield _cross_weights(weights_NS, names, source, title=title, row_name="heads")
         yield _cross_weights(cross.mean, target, source, title="The mean of the heads")
-    yield Text("Each row is a token of the target, each column one of the source; a row sums to 1.", QUIET)
+    yield Text("Each row is a token of the target, each column of the source; a row sums to 1.", QUIET)

@@ -12,7 +12,7 @@ from llminspect.core.numbers import count, number, percent, vector
 from llminspect.render import theme
 from llminspect.render.curve import FULL, HATCHED, SIGNS, curve
 from llminspect.render.section import remark, section
-from llminspect.render.table import Cell, Column, table
+from llminspect.render.table import Cell, Column, Columns, table
 
 if TYPE_CHECKING:
     from llminspect.analysis.feed_forward import FeedForward
@@ -31,8 +31,8 @@ def feed_forward(step: FeedForward) -> RenderableType:
         formula = f"h = {hidden}   a = {function}(h) · ({other})   the gate h decides how much of {other} passes"
     else:
         formula = f"h = {hidden}   a = {function}(h)" if function else f"h = {hidden}   a = h"
-    headers = [Column("unit", "right"), Column("h", "right"), Column(other, "right") if step.gated else None]
-    headers += [Column("a", "right"), None if step.cut else Column("h, written out", quiet=True)]
+    headers: Columns = [Column("unit", "right"), "h", other if step.gated else None, "a"]
+    headers.append(None if step.cut else Column("h, written out", quiet=True))
     rows: list[list[Cell]] = []
     for unit in step.units:
         written = terms_of(unit.terms, unit.bias, len(step.input))

@@ -17,7 +17,7 @@ from llminspect.core.numbers import count, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.safe import visible
-from llminspect.render.section import Drawn
+from llminspect.render.section import Drawn, remark
 from llminspect.render.table import SHORTEST_BAR, Cell, Column, Columns, Entries, SizedTable, first_fitting, table
 from llminspect.render.token_strip import value_strip
 from llminspect.render.tree import Branch, branch_tree
@@ -58,7 +58,7 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
         end = result.prompt if len(result.prompt) <= 40 else "…" + result.prompt[-39:]
         end = end or _ids(result.prompt_ids)
         end = end if result.target_ids is None else f"{end} becomes"
-        parts += [branch_tree(end, map(_branch, result.tree), title="branches not taken"), Text()]
+        parts += [branch_tree(end, map(_branch, result.tree), title="branches not taken"), remark(TREE_KEY), Text()]
     if result.baseline is not None and result.change is not None:
         parts += [change_view(result.baseline, result.change, result.completion), Text()]
     seed = "" if result.seed is None else f"; seed {result.seed} repeats it"
@@ -77,6 +77,8 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
     parts.append(Text(f"{tokens}{passes}{reason}{seed}", theme.QUIET))
     return Group(*parts)
 
+
+TREE_KEY = "bar and %: how probable the token is after all that stands above it; ◀ written"
 
 BECOMES = "\nbecomes\n"
 """What stands between the text that an encoder–decoder reads and the one that it writes."""
@@ -225,17 +227,10 @@ def samples(result: GenerateResult, completions: Sequence[Completion]) -> list[R
 
 def beam_table(beams: Sequence[Beam]) -> RenderableType:
     rows: list[list[Cell]] = [
-        [
-            str(index),
-            beam.score,
-            beam.logprob,
-            str(len(beam.ids)),
-            Text(visible(beam.completion, True) or _ids(beam.ids)),
-        ]
+        [index, beam.score, beam.logprob, len(beam.ids), Text(visible(beam.completion, True) or _ids(beam.ids))]
         for index, beam in enumerate(beams)
     ]
-    names = ("score", "log p", "tokens")
-    columns = [Column("", "right", quiet=True), *(Column(name, "right") for name in names), Column("completion")]
+    columns: Columns = [Column("", quiet=True), "score", "log p", "tokens", "completion"]
     return table(columns, rows, title="beams, best first", strong=[0])
 
 
