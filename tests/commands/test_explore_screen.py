@@ -14,6 +14,7 @@ from llminspect.analysis.explore.session import Session
 from llminspect.analysis.explore.state import PANES, ExploreState
 from llminspect.commands.explore.app import Explorer
 from llminspect.commands.explore.keys import KEYS, help_text
+from llminspect.commands.explore.panes import ABOUT
 from llminspect.opening import open_model
 from tests.commands.test_looks import DRAWN, GRAPHICS, LETTERS, as_shown, contrast
 
@@ -67,6 +68,10 @@ async def press(pilot: Any, *keys: str) -> None:
     for key in keys:
         await pilot.press(key)
         await settled(pilot)
+
+
+def test_what_a_pane_shows_is_said_in_sixty_columns() -> None:
+    assert max(map(len, ABOUT.values())) <= 58
 
 
 def test_keys_write_a_text_and_go_back(smollm2: Model) -> None:

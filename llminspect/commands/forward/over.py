@@ -23,9 +23,9 @@ ROWS_SHOWN, UNDER_A_CURVE = 10, 5
 CURVE_FROM = 6
 """Layers from which on a curve is drawn."""
 MEANT = {
-    "head": "what each head adds to the logit",
-    "attention": "what the attention of each layer adds to the logit",
-    "feedforward": "what the feed-forward step of each layer adds to the logit",
+    "head": "what each head adds to the target's logit, or to its lead over versus",
+    "attention": "what the attention of each layer adds to that logit, or lead",
+    "feedforward": "what the feed-forward step of each layer adds to that logit, or lead",
     "restored": "the share of the other text's answer that comes back",
     "lost": "the share of the answer that is lost",
     "weight": "how much the query of the pair looks at its key",

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from llminspect.text.prompt import Prompt
 
 ABOUT: dict[Pane, str] = {
-    "next": "What the model would say next: Enter takes a token, Backspace goes back",
-    "tokens": "How the text is cut, and how other tokenizers cut it: o chooses them",
-    "heads": "All heads, layers down: arrows move, Enter opens one, Space silences it",
-    "head": "One head: what it looks at, the sum by hand, what it writes; b: over texts",
-    "lens": "What the model would say after each layer, and where the target stands",
-    "changes": "What was changed in the model, and what each change does to the answer",
-    "features": "What is on at the chosen token: arrows choose, Space silences, + and - scale",
+    "next": "The next token: Enter takes one, Backspace goes back",
+    "tokens": "How this and other tokenizers cut the text: o chooses them",
+    "heads": "All heads: arrows move, Enter opens one, Space silences it",
+    "head": "One head: where it looks, what it writes; b: its habits",
+    "lens": "The next token after each layer, and the target among all",
+    "changes": "What was changed, and what each change does to the answer",
+    "features": "What is on at the token: Space silences, + and - scale",
 }
-"""What a pane shows, in one line."""
+"""What a pane shows, in one line of 60 columns."""
 
 
 @dataclass(frozen=True)
