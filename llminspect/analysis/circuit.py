@@ -7,36 +7,30 @@ that keeps a share of the effect, and what it keeps is measured by exact path pa
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from llminspect.analysis.candidates import named_token, token_text
 from llminspect.analysis.circuit_page import with_page
-from llminspect.analysis.circuit_result import CircuitNode, CircuitResult, GraphControl, MethodAreas
-from llminspect.analysis.circuit_scores import Contrasts, contrast, edge_scores
+from llminspect.analysis.circuit_result import CircuitEdge, CircuitNode, CircuitResult, GraphControl, MethodAreas
+from llminspect.analysis.circuit_scores import Contrast, Contrasts, contrast, edge_scores
 from llminspect.analysis.circuit_search import Graphs, cmd, cpr, curve, planned, random_graphs, smallest
 from llminspect.analysis.labels import no_next_token
 from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.prompt import check_prompt
 from llminspect.analysis.result import token_documents
+from llminspect.arguments.circuit import CircuitOptions
 from llminspect.arguments.words import one_token
+from llminspect.core.array import Array
+from llminspect.core.edges import Wiring
 from llminspect.errors import UsageError
-from llminspect.model.opened import not_numbers
+from llminspect.model.opened import Model, not_numbers
+from llminspect.text.prompt import Prompt
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.analysis.circuit_result import CircuitEdge
-    from llminspect.analysis.circuit_scores import Contrast
-    from llminspect.arguments.circuit import CircuitOptions
-    from llminspect.core.array import Array
-    from llminspect.core.edges import Wiring
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
-
-    Progress = Callable[[str, int, int], object]
+Progress = Callable[[str, int, int], object]
 
 SMALLEST_EFFECT = 1e-4
 """Logits; what is less is rounding."""

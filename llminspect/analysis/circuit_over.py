@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from llminspect.analysis.candidates import named_token
 from llminspect.analysis.circuit import (
+    Progress,
     Work,
     check_different,
     check_effect,
@@ -19,28 +21,21 @@ from llminspect.analysis.circuit import (
     seconds_of,
 )
 from llminspect.analysis.circuit_page import with_page
-from llminspect.analysis.circuit_result import CircuitPair
-from llminspect.analysis.circuit_scores import MOST, Contrasts, contrast, edge_scores
+from llminspect.analysis.circuit_result import CircuitPair, CircuitResult
+from llminspect.analysis.circuit_scores import MOST, Contrast, Contrasts, contrast, edge_scores
 from llminspect.analysis.long_texts import noted_of_texts
 from llminspect.analysis.over import OverFile, of_record
 from llminspect.analysis.prompt import prompt_of_ids, text_prompt
+from llminspect.arguments.circuit import CircuitOptions
 from llminspect.arguments.ranges import parse_ids
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.words import one_token
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError, UserError
 from llminspect.model.graph_pass import graph_pass
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from llminspect.analysis.circuit import Progress
-    from llminspect.analysis.circuit_result import CircuitResult
-    from llminspect.analysis.circuit_scores import Contrast
-    from llminspect.arguments.circuit import CircuitOptions
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
 
 EXAMPLE = 'as in {"clean": "Anne met Tom. Tom saw", "corrupt": "Anne met Tom. Anne saw", "target": " Anne"}'
 

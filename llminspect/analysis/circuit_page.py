@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llminspect.analysis.circuit_result import CircuitPage, HeadWeights, MeasuredSize
+from llminspect.analysis.circuit_result import CircuitEdge, CircuitPage, CircuitResult, HeadWeights, MeasuredSize
+from llminspect.analysis.circuit_search import Graphs
+from llminspect.core.array import Array
 from llminspect.core.tap import Capture
-
-if TYPE_CHECKING:
-    from llminspect.analysis.circuit_result import CircuitEdge, CircuitResult
-    from llminspect.analysis.circuit_search import Graphs
-    from llminspect.core.array import Array
-    from llminspect.model.opened import Model
+from llminspect.model.opened import Model
 
 EDGES = 2000
 """Edges of a page at most."""

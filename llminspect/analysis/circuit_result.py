@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 import numpy as np
 
 from llminspect.analysis.result import Dims, Result, Tokens
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from llminspect.analysis.candidates import NamedToken
     from llminspect.analysis.circuit_search import CurvePoint
     from llminspect.analysis.over import OverFile
-    from llminspect.core.array import Array
 
 NAMES = ("readers", "writers")
 

@@ -9,24 +9,19 @@ the paper's equation; the authors' code takes k from 0 to m − 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
+from llminspect.core.edges import Wiring
 from llminspect.core.tape import Tape
 from llminspect.errors import UsageError
-from llminspect.model.graph_pass import ROUNDING, Streams, graph_pass
-from llminspect.model.opened import not_numbers
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.core.array import Array
-    from llminspect.core.edges import Wiring
-    from llminspect.model.graph_pass import GraphPass
-    from llminspect.model.opened import Model
+from llminspect.model.graph_pass import ROUNDING, GraphPass, Streams, graph_pass
+from llminspect.model.opened import Model, not_numbers
 
 MOST = 4_000_000_000
 """Bytes that what the parts of two texts write may take."""

@@ -7,18 +7,14 @@ Mechanistic Interpretability Benchmark" (the areas CPR and CMD).
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
+from llminspect.analysis.circuit_scores import Contrasts
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.edges import SHARES, areas
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
-
-    from llminspect.analysis.circuit_scores import Contrasts
-    from llminspect.core.array import Array
 
 GROWTH = 1.5
 """From one size that is tried to the next, until one is large enough; between it and the last, halves."""

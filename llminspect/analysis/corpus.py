@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from llminspect.analysis.lengths import longest_computed
 from llminspect.core.dataclass import dataclass
@@ -12,10 +12,8 @@ from llminspect.errors import UsageError, UserError
 from llminspect.files.marks import UnmarkedStream
 from llminspect.files.source import open_bytes
 from llminspect.files.walk import found_files
+from llminspect.model.opened import Model
 from llminspect.text.chunks import safe_pattern, text_blocks
-
-if TYPE_CHECKING:
-    from llminspect.model.opened import Model
 
 BLOCK = 1 << 16
 """Bytes that are tokenized at once."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -15,24 +16,19 @@ from llminspect.analysis.firing import Places, fire
 from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.loss_recovered import loss_recovered
 from llminspect.analysis.neighbours import Words
-from llminspect.analysis.opened_dictionary import feature_change, feature_notes, logits_written, tapped
+from llminspect.analysis.opened_dictionary import OpenDictionary, feature_change, feature_notes, logits_written, tapped
 from llminspect.analysis.prompt import check_prompt
 from llminspect.analysis.result import token_documents
 from llminspect.arguments.features import FeatureEdits, FeaturesOptions, parse_features
 from llminspect.arguments.option import usual_of
+from llminspect.arguments.parts import CorpusOptions
 from llminspect.arguments.ranges import parse_choice
+from llminspect.core.array import Array
 from llminspect.core.dictionary import activations_of, decode, explained_variance, some_at_a_time
+from llminspect.core.tap import Capture
 from llminspect.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.analysis.opened_dictionary import OpenDictionary
-    from llminspect.arguments.parts import CorpusOptions
-    from llminspect.core.array import Array
-    from llminspect.core.tap import Capture
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
 
 ROWS_AT_ONCE = 64
 """Features that are multiplied with the vocabulary at once."""

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.beams import Beam, BeamSearch, BranchToken, branches, search_beams
 from llminspect.analysis.compare_tokenizers import place_of_difference
-from llminspect.analysis.completion import NO_CHANGES, Completion, Limits, PassChanges, complete, longest
+from llminspect.analysis.completion import (
+    NO_CHANGES,
+    Completion,
+    CompletionListener,
+    Limits,
+    PassChanges,
+    StepRecord,
+    Stop,
+    Unmasking,
+    complete,
+    longest,
+)
 from llminspect.analysis.experiments import Experiment, experiment_taps
 from llminspect.analysis.lengths import beyond_context
 from llminspect.analysis.long_texts import noted_of_examples
@@ -31,7 +42,6 @@ from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
     from llminspect.analysis.ablation import Instead
-    from llminspect.analysis.completion import CompletionListener, StepRecord, Stop, Unmasking
     from llminspect.analysis.model_settings import StatedSettings
 
 

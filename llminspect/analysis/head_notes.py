@@ -4,7 +4,7 @@ add to its scores."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from llminspect.core.tap import NO_TAP
 from llminspect.model.head_maps import Scores, position_vectors
 from llminspect.model.opened import Model
 from llminspect.model.transformer import distance_bias
-
-if TYPE_CHECKING:
-    from llminspect.model.opened import Model
 
 
 def folded_parts(model: Model, layer: int) -> Iterator[str]:

@@ -17,13 +17,13 @@ from llminspect.core.array import Array
 from llminspect.core.attention import softmax
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
+from llminspect.model.heads import OutputHead
 from llminspect.model.opened import Model
 from llminspect.text.prompt import Prompt
 from llminspect.text.tokenizer import utf8
 
 if TYPE_CHECKING:
     from llminspect.analysis.experiments import Experiment
-    from llminspect.model.heads import OutputHead
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ import re
 from typing import TYPE_CHECKING
 
 from llminspect.errors import UsageError
+from llminspect.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from llminspect.model.opened import Model
-    from llminspect.text.tokenizer import Tokenizer
 
 SPELLING = re.compile(r"__([a-z]{2,3})__|([a-z]{2,3}_[A-Z][A-Za-z]{1,3})")
 """`__fr__` (M2M-100), `fr_XX` (mBART), `fra_Latn` (NLLB)."""

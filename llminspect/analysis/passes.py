@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from llminspect.core.array import Array
 from llminspect.core.tap import Capture, Chain, Enough, Tap, Until
+from llminspect.model.opened import Model
 
 if TYPE_CHECKING:
-    from llminspect.core.array import Array
     from llminspect.core.cache import Cache
     from llminspect.model.config import Config
-    from llminspect.model.opened import Model
 
 
 def run_until(model: Model, ids: Sequence[int], tap: Tap, names: Iterable[str], cache: Cache | None = None) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from llminspect.analysis.explore.events import LONGEST_TEXT
 from llminspect.analysis.explore.questions import PaneQuestion, groups_of
+from llminspect.analysis.explore.state import ExploreState
+from llminspect.analysis.result import Result
 from llminspect.arguments.directions import parse_saved
 from llminspect.arguments.experiments import (
     ExperimentOptions,
@@ -21,16 +23,9 @@ from llminspect.arguments.ranges import shortened
 from llminspect.arguments.shared import SourceOptions
 from llminspect.arguments.words import parse_direction, parse_factor
 from llminspect.errors import UsageError
-from llminspect.text.tokenizer import utf8
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.analysis.explore.state import ExploreState
-    from llminspect.analysis.result import Result
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
-    from llminspect.text.tokenizer import Tokenizer
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
+from llminspect.text.tokenizer import Tokenizer, utf8
 
 SOURCE = SourceOptions()
 MOST_TOKENS = 2048

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import takewhile
 from threading import Event as Flag
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from llminspect.analysis.completion import turned_anew
-from llminspect.core.tap import NO_TAP, Chain, Quiet, unreached
+from llminspect.core.array import Array
+from llminspect.core.cache import Cache, Pass
+from llminspect.core.tap import NO_TAP, Chain, Quiet, Tap, unreached
 from llminspect.model.opened import Model
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from llminspect.core.array import Array
-    from llminspect.core.cache import Cache, Pass
-    from llminspect.core.tap import Tap
 
 
 class Stopped(Exception):

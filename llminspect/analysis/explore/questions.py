@@ -5,19 +5,18 @@ So what is seen can be had again, and no number is computed in two ways."""
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.attribution import neuron_fault
 from llminspect.arguments.features import names_feature
 from llminspect.core.dataclass import dataclass
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from llminspect.analysis.explore.state import ExploreState, Pane
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
 
 BESIDE = "o200k_base"
 """The tokenizer that the model's own is compared with."""

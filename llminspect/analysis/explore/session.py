@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from llminspect.analysis.explore.answers import answer, check_change, check_dictionary, check_length, prompt_of_state
 from llminspect.analysis.explore.events import LONGEST_TEXT, MOST_EVENTS, Event, ModelFacts, applied
@@ -13,13 +15,8 @@ from llminspect.analysis.result import Result, Tokens, fields_of, token_document
 from llminspect.arguments.words import one_token
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import ModelError, UsageError, UserError, as_json, reader
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
+from llminspect.model.opened import Model
+from llminspect.text.prompt import Prompt
 
 SCHEMA = 1
 DICTIONARY = ("features", "features_at")

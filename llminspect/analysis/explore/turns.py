@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
 
 from llminspect.core.dataclass import dataclass
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
-    from llminspect.text.tokenizer import Token
+from llminspect.text.tokenizer import Token
 
 LONGEST_ROLE = 24
 

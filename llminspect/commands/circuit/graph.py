@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
+from llminspect.analysis.circuit_result import CircuitEdge
 from llminspect.render.wires import Wire
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from llminspect.analysis.circuit_result import CircuitEdge
 
 PORTS = {"query": ("q", -1), "key": ("k", 0), "value": ("v", 1)}
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
+from rich.console import RenderableType
+
+from llminspect.analysis.circuit_result import CircuitNode, CircuitPair, CircuitResult
 from llminspect.commands.circuit.graph import rank_of, ways
 from llminspect.core.numbers import count, percent, several
 from llminspect.render.safe import visible
 from llminspect.render.section import page, remark, section
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.wires import wires
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.circuit_result import CircuitNode, CircuitPair, CircuitResult
 
 SHOWN = 20
 """Edges, and pairs, that have a row."""

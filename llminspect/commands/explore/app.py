@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from textual import events
+from textual.widgets import Input
 
 from llminspect.commands.explore.doing import pointed_token
 from llminspect.commands.explore.pressing import press, submitted
 from llminspect.commands.explore.surface import Surface
-
-if TYPE_CHECKING:
-    from textual import events
-    from textual.widgets import Input
 
 
 class Explorer(Surface):

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from llminspect.analysis.explore.kept import KeptModel, Stopped
-from llminspect.analysis.explore.questions import questions
+from llminspect.analysis.explore.questions import PaneQuestion, questions
+from llminspect.analysis.explore.state import ExploreState
+from llminspect.analysis.result import Result
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UserError
+from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.analysis.explore.questions import PaneQuestion
     from llminspect.analysis.explore.session import Session
-    from llminspect.analysis.explore.state import ExploreState
-    from llminspect.analysis.result import Result
-    from llminspect.text.prompt import Prompt
 
 
 def problem_line(problem: UserError) -> str:

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llminspect.analysis.explore.questions import place
-from llminspect.analysis.explore.state import MEASURES, PANES
+from llminspect.analysis.explore.state import MEASURES, PANES, ChangeKind, ExploreState
 from llminspect.arguments.words import parse_factor
 from llminspect.errors import UsageError
 
 if TYPE_CHECKING:
     from llminspect.analysis.explore.events import Event
     from llminspect.analysis.explore.session import Session
-    from llminspect.analysis.explore.state import ChangeKind, ExploreState
 
 OF_HEADS = ("heads", "head")
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Input, Static
 
 from llminspect.analysis.explore.events import LONGEST_TEXT
+from llminspect.analysis.explore.session import Session
 from llminspect.commands.explore.asking import Reached
 from llminspect.commands.explore.look import CSS, tabs, use_colors
 from llminspect.commands.explore.panes import ABOUT, Seen, pane_view
@@ -20,13 +22,6 @@ from llminspect.commands.explore.panes.heads import about, key
 from llminspect.commands.explore.strip import token_line
 from llminspect.render import theme
 from llminspect.render.safe import visible
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.explore.session import Session
 
 WIDE = 130
 """Columns from which on the next token is shown beside the other panes."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from textual.containers import VerticalScroll
 from textual.widgets import Input
@@ -14,13 +14,9 @@ from llminspect.commands.explore import doing
 from llminspect.commands.explore.asking import problem_line
 from llminspect.commands.explore.panes.features import listed_features
 from llminspect.commands.explore.panes.next import next_candidates
+from llminspect.commands.explore.surface import Surface
 from llminspect.errors import UserError
 from llminspect.render.safe import visible
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from llminspect.commands.explore.surface import Surface
 
 MOST_PICTURES = 1000
 """Names that are tried for one."""

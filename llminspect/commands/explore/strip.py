@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.style import Style
 from rich.text import Text
 
 from llminspect.analysis.explore.questions import place
+from llminspect.analysis.explore.state import ExploreState
 from llminspect.analysis.result import shown_text, token_documents
 from llminspect.render import theme
 from llminspect.render.safe import visible
-
-if TYPE_CHECKING:
-    from llminspect.analysis.explore.state import ExploreState
-    from llminspect.text.prompt import Prompt
+from llminspect.text.prompt import Prompt
 
 MOST = 400
 """Tokens that are shown, those around the one that is looked at."""

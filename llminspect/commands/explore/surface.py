@@ -8,13 +8,15 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Input
 
+from llminspect.analysis.explore.events import Event
+from llminspect.analysis.explore.session import Session
 from llminspect.cli.json_text import json_bytes
 from llminspect.commands.explore.asking import Computing, Reached, problem_line
 from llminspect.commands.explore.drawn import DrawnScreen
@@ -24,10 +26,6 @@ from llminspect.errors import UserError
 from llminspect.files.source import save_whole
 from llminspect.render import theme
 from llminspect.render.safe import visible
-
-if TYPE_CHECKING:
-    from llminspect.analysis.explore.events import Event
-    from llminspect.analysis.explore.session import Session
 
 PATIENCE = 0.5
 """Seconds before a wait is spoken of."""

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from llminspect.analysis.explore.session import ExploreResult, Session
 from llminspect.analysis.result import shown_text
 from llminspect.core.numbers import several
 from llminspect.errors import UserError
 from llminspect.render.safe import visible
 from llminspect.render.theme import QUIET, TITLE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.explore.session import ExploreResult, Session
 
 
 def render(result: ExploreResult, session: Session | None = None) -> RenderableType:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
+from llminspect.analysis.feature_result import FeatureByItself, FeaturesResult
 from llminspect.analysis.result import shown_text
 from llminspect.commands.forward import answers
 from llminspect.commands.head.view import listed, notes, read_of
@@ -20,11 +22,6 @@ from llminspect.render.table import Cell, Column, Entries, table
 from llminspect.render.token_strip import value_strip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.feature_result import FeatureByItself, FeaturesResult
     from llminspect.analysis.opened_dictionary import DictionaryFacts
 
 SHOWN = 24

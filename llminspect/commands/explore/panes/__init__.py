@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from llminspect.analysis.result import Result
 from llminspect.core.dataclass import dataclass
+from llminspect.text.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.console import RenderableType
 
     from llminspect.analysis.explore.questions import PaneQuestion
     from llminspect.analysis.explore.state import ExploreState, Pane
-    from llminspect.analysis.result import Result
     from llminspect.model.opened import Model
-    from llminspect.text.prompt import Prompt
 
 ABOUT: dict[Pane, str] = {
     "next": "The next token: Enter takes one, Backspace goes back",

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.forward_result import ForwardResult
+from llminspect.commands.explore.panes import Seen
 from llminspect.commands.forward.answers import change
 from llminspect.core.numbers import percent
 from llminspect.render import theme
 from llminspect.render.safe import visible
 from llminspect.render.table import Cell, Column, Columns, table
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from llminspect.commands.explore.panes import Seen
 
 NOTHING = (
     "Nothing is changed. Space silences the chosen head, a its layer's attention, f its feed forward, + and - scale "

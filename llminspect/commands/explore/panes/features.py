@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.feature_result import FeaturesResult
 from llminspect.analysis.forward_result import ForwardResult
-from llminspect.analysis.result import shown_text
+from llminspect.analysis.result import Result, shown_text
 from llminspect.arguments.features import PREFIX
+from llminspect.commands.explore.panes import Seen
 from llminspect.commands.forward.answers import change
 from llminspect.commands.head.view import listed
 from llminspect.core.numbers import count, several
@@ -18,12 +17,6 @@ from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
 from llminspect.render.table import Cell, Column, Columns, table
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from llminspect.analysis.result import Result
-    from llminspect.commands.explore.panes import Seen
 
 NOTHING = "No dictionary is open: llminspect explore --features PATH opens one of SAELens, sparsify or Gemma Scope."
 BAR, WORDS = 10, 5

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from rich.console import RenderableType
 from rich.text import Text
 
 from llminspect.analysis.attend import AttendResult
 from llminspect.analysis.head import HeadResult
 from llminspect.commands.attend.view import labels_of, render
+from llminspect.commands.explore.panes import Seen
 from llminspect.commands.head.view import habits_part
 from llminspect.commands.head.view import render as render_circuits
 from llminspect.render import theme
 from llminspect.render.arcs import Arc, arcs
 from llminspect.render.safe import label
 from llminspect.render.section import halves, page, section
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from llminspect.commands.explore.panes import Seen
 
 NAMES = ("before", "after")
 LEAST_DRAWN = 0.05

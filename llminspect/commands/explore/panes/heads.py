@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import numpy as np
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.style import Style
 from rich.text import Text
 
 from llminspect.analysis.attend import AttendResult
 from llminspect.analysis.forward_result import ForwardResult
+from llminspect.analysis.result import Result
 from llminspect.commands.attend.heads import MARKS, MEANINGS
+from llminspect.commands.explore.panes import Seen
+from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import number
 from llminspect.render import theme
 from llminspect.render.ramp_key import Ramp, limits_of, ramp_key
 from llminspect.render.safe import label, visible
 from llminspect.render.section import Drawn
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rich.console import Console, ConsoleOptions, RenderableType
-
-    from llminspect.analysis.result import Result
-    from llminspect.commands.explore.panes import Seen
-    from llminspect.core.array import Array
 
 WIDEST_CELL = 4
 GAP = 3

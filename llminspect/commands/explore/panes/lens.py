@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from rich.console import RenderableType
 from rich.text import Text
 
 from llminspect.analysis.forward_result import ForwardResult
+from llminspect.commands.explore.panes import Seen
 from llminspect.commands.forward.answers import lens_grid, lens_table, neurons_that_add
 from llminspect.commands.forward.view import labels
 from llminspect.render import theme
 from llminspect.render.curve import curve
 from llminspect.render.safe import visible
 from llminspect.render.section import page, section
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from llminspect.commands.explore.panes import Seen
 
 
 def view(seen: Seen) -> RenderableType:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.style import Style
 from rich.text import Text
 
 from llminspect.analysis.candidates import ProbableToken, RankedToken
+from llminspect.analysis.explore.state import ExploreState
 from llminspect.analysis.forward_result import ForwardResult
 from llminspect.analysis.generate import GenerateResult
+from llminspect.analysis.result import Result
+from llminspect.commands.explore.panes import Seen
 from llminspect.core.numbers import percent
+from llminspect.model.opened import Model
 from llminspect.render import theme
 from llminspect.render.bars import bar
 from llminspect.render.safe import fit, visible, width
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from rich.console import RenderableType
-
-    from llminspect.analysis.explore.state import ExploreState
-    from llminspect.analysis.result import Result
-    from llminspect.commands.explore.panes import Seen
-    from llminspect.model.opened import Model
 
 LONGEST_LABEL, BAR_CELLS, BESIDE_CELLS, MOST_BRANCHES = 24, 30, 16, 12
 

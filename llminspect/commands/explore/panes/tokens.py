@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from rich.console import RenderableType
 from rich.text import Text
 
 from llminspect.analysis.explore.turns import turns_of
+from llminspect.commands.explore.panes import Seen
 from llminspect.commands.explore.strip import part_of_strip
 from llminspect.commands.tokenize.view import render
 from llminspect.core.numbers import several
 from llminspect.render import theme
 from llminspect.render.safe import visible
 from llminspect.render.section import page
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from llminspect.commands.explore.panes import Seen
 
 MOST_TURNS = 20
 
