@@ -201,6 +201,8 @@ class _Row:
         elif character in _LOWER:
             height = (_LOWER.index(character) + 1) / 8
             yield Rectangle(column, row + 1 - height, 1, height, ink)
+        elif character == "▐":
+            yield Rectangle(column + 0.5, row, 0.5, 1, ink)
         elif character == "▀":
             yield Rectangle(column, row, 1, 0.5, ink)
         elif character in _SHADES:

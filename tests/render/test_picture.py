@@ -14,7 +14,7 @@ from rich.text import Text
 
 from llminspect.errors import UserError
 from llminspect.render import png as png_module
-from llminspect.render.bars import probability_bars
+from llminspect.render.bars import probability_bars, signed_bars
 from llminspect.render.cells import Dot, Letters, Rectangle, shapes
 from llminspect.render.heatmap import heatmap
 from llminspect.render.picture import html, svg, text
@@ -93,6 +93,14 @@ def test_png_shows_the_colours_of_the_cells() -> None:
 def test_a_png_that_would_fill_the_memory_is_refused() -> None:
     with pytest.raises(UserError, match="too many for a PNG"):
         png(Text("\n".join("x" * 300)), 1000, "dark")
+
+
+def test_a_bar_below_zero_is_one_rectangle_up_to_its_axis() -> None:
+    for character, left, width in (("▐", 0.5, 1.5), ("█", 0.0, 2.0)):
+        found, _ = shapes(Text(f"{character}█"), 2, "dark")
+        assert found == [Rectangle(left, 0, width, 1, (222, 224, 230))]
+    found, _ = shapes(signed_bars(["a", "b", "c"], [-1.0, -0.51, 0.3]), 60, "dark")
+    assert not [shape for shape in found if isinstance(shape, Letters) and set(shape.text) & set("▐▌█")]
 
 
 def test_lines_meet_from_row_to_row_and_heavy_ones_are_twice_as_thick() -> None:
