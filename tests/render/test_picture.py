@@ -146,6 +146,7 @@ def test_a_png_says_which_characters_no_font_has_and_shows_their_numbers(no_font
         assert drawn.crop(box).tobytes() == plain.crop(box).tobytes(), "the other letters stay in their columns"
     png(Text("".join(map(chr, range(0x4E00, 0x4E09)))), 20, "dark", notes.append)
     assert "丄 (U+4E04) and 4 more" in notes[1]
+    assert png(Text("你"), 8, "light") != png(Text("好"), 8, "light"), "each has its own number"
     assert png(Text("− → ⟨é⟩"), 8, "light", notes.append) == png(Text("- > (e)"), 8, "light")
     assert "no font here has − (U+2212), → (U+2192), ⟨ (U+27E8), é (U+00E9), ⟩ (U+27E9): " in notes[2]
 
