@@ -94,13 +94,19 @@ class SizedTable(Table):
             return
         if self.above:
             yield self.above
-        tight = self._tight(options.max_width) if narrow else self
+        tight = self._tight(options.max_width) if narrow or self._too_wide(console, options) else self
         if tight is None:
             yield from self._below_one_another()
         else:
             yield from Table.__rich_console__(tight, console, options)
         if self.below:
             yield self.below
+
+    def _too_wide(self, console: Console, options: ConsoleOptions) -> bool:
+        """Whether rich, which shortens all columns alike and then widens some again, takes more than the line."""
+        room = options.max_width - self._extra_width
+        at_ease = sum(most for _, most in self.sizes) + _GAP * (len(self.sizes) - 1) <= options.max_width
+        return not at_ease and sum(self._calculate_column_widths(console, options.update_width(room))) > room
 
     def _tight(self, cells: int) -> SizedTable | None:
         """The same with columns that stand closer together, their names broken; None where they do not fit even so."""
@@ -110,7 +116,7 @@ class SizedTable(Table):
             return None
         made = copy(self)
         made.columns = [copy(column) for column in self.columns]
-        gap = 2 if rest >= between else 1
+        gap = min(_GAP, 1 + rest // max(between, 1))
         made.padding = (0, gap - 1, 0, 0)
         rest -= (gap - 1) * between
         sized = zip(made.columns, self.sizes, strict=True)
@@ -169,7 +175,8 @@ def table(
             continue
         spec = Column(entry) if isinstance(entry, str) else entry
         cells = [row[index] for row in body]
-        spared = max(spared, (spec.spared or _BAR_SPARED * any(isinstance(cell, BarCell) for cell in cells), index))
+        bars = any(isinstance(cell, BarCell) for cell in cells)
+        spared = max(spared, (spec.spared or _BAR_SPARED * bars, index))
         numeric = any(_is_number(cell) for cell in cells) and all(cell is None or _is_number(cell) for cell in cells)
         texts.append(_column_texts(cells, spec))
         name, whole = Text(visible(spec.name)), numeric or spec.whole
@@ -184,7 +191,7 @@ def table(
         )
         made.least += least + (_GAP if len(texts) > 1 else 0)
         made.sizes.append((broken, most))
-        room += 0 if whole else max(0, min(2 * _FOLDED, most) - least)
+        room += 0 if whole or bars else max(0, min(2 * _FOLDED, most) - least)
     for index, cells_of_row in enumerate(zip(*texts, strict=True)):
         made.add_row(*cells_of_row, style=theme.STRONG if index in strong else None)
     if spared[0]:
@@ -221,9 +228,10 @@ def first_fitting(*ways: Sequence[SizedTable]) -> Drawn:
 def _sizes(name: Text, texts: Sequence[Text | BarCell], *, whole: bool) -> tuple[int, int, int]:
     """Cells that a column takes at least, with a name that is broken between its words, and at most. It takes at least
     all that it has; of a bar a few, of a text that may be folded its longest word and some room."""
-    lines = [max(map(width, text.plain.split("\n"))) if isinstance(text, Text) else SHORTEST_BAR for text in texts]
-    most, word, of_name = max([name.cell_len, *lines]), _longest_word(texts), _longest_word([name])
-    least = most if whole else max(word, of_name, min(_FOLDED, most))
+    lines = [max(map(width, text.plain.split("\n"))) if isinstance(text, Text) else text.cells for text in texts]
+    bar = SHORTEST_BAR if any(isinstance(text, BarCell) for text in texts) else 0
+    most, word, of_name = max([name.cell_len, *lines]), max(bar, _longest_word(texts)), _longest_word([name])
+    least = most if whole else max(word, of_name, min(_FOLDED, name.cell_len if bar else most))
     broken = max(lines, default=0) if whole else min(most, _FOLDED, word)
     return least, max(broken, of_name), most
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,6 +178,14 @@ def test_the_highest_places_of_a_corpus_are_found(tmp_path: Path) -> None:
         assert chosen.firing.count == 60 and chosen.firing.mean == pytest.approx(whole.mean(), rel=1e-4)
         best = sorted((float(piece.max()) for piece in highest if piece.max() > 0), reverse=True)[:3]
         assert_close([place.activation for place in chosen.examples or ()], best)
+
+
+def test_what_is_never_below_0_has_no_colours_for_it(called: Program, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("hello world ! " * 5)
+    drawn = called("features", TOY, "--model", "toy", "--feature", "0", "--corpus", str(tmp_path), "--length", "4")
+    assert drawn.code == 0, drawn.err
+    assert re.search(r"^activation +0(\.0)? to [\d.]+$", drawn.out, re.MULTILINE), drawn.out
+    assert " at ! in " in " ".join(drawn.out.split())
 
 
 def test_single_features_without_a_text() -> None:

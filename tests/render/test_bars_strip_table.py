@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from rich.console import Console
+from rich.segment import Segment
 from rich.text import Text
 
 from llminspect.render.bars import BarCell, bar, probability_bars, signed_bars, sparkline
+from llminspect.render.screens import lines_of
 from llminspect.render.table import Cell, Column, Columns, key_values, table
 from llminspect.render.token_strip import Kind, token_strip, value_strip
 from tests.render.samples import WORDS, lines, shown
@@ -137,3 +140,21 @@ def test_no_number_of_a_table_is_ever_cut(columns: int) -> None:
         "layer head weight others control excess habit sink self 0.489 -0.0265 0.968 0.0372".split()
     ) - {*words}
     assert max(map(len, lines(made, columns))) <= columns
+
+
+def test_a_table_with_two_bars_is_never_wider_than_the_page() -> None:
+    """rich shortens all columns alike and then gives some their least again."""
+    names: Columns = [
+        "next token",
+        Column("before", "right"),
+        "",
+        Column("after", "right"),
+        "",
+        Column("logit change", "right"),
+    ]
+    for length in (3, 9, 10, 15):
+        row: list[Cell] = ["·" + "x" * length, "77.25%", BarCell(0.5, 12), "<0.01%", BarCell(0.7, 12), "+12.554"]
+        for cells in range(50, 80):
+            console = Console(width=cells)
+            made = lines_of(table(names, [row]), console, console.options, colors=False)
+            assert max(map(Segment.get_line_length, made)) <= cells

@@ -16,7 +16,7 @@ from llminspect.render.bars import BarCell, probability_bars, signed_bars
 from llminspect.render.heatmap import head_map
 from llminspect.render.ramp_key import Ramp, ramp_key
 from llminspect.render.safe import fit, visible
-from llminspect.render.section import Drawn, headed
+from llminspect.render.section import Drawn, headed, remark
 from llminspect.render.table import Cell, Column, Entries, table
 from llminspect.render.token_strip import value_strip
 
@@ -213,9 +213,9 @@ def change(baseline: Baseline, found: AnswerChange) -> RenderableType:
     best = max(found.tokens, key=lambda token: token.prob_after, default=None)
     after = visible(best.text, True) if best else "–"
     moved = f"the answer stays {after}" if before == after else f"the answer moves from {before} to {after}"
-    note = f"{moved}; KL(before ‖ after) = {number(found.kl)} bits"
     compared = two_probabilities(rows, ("before", "after", "logit change"), 12)
-    lines = [Text(note, theme.QUIET)]
+    # Nothing but a gap after a token, which may be a comma, and no number parted from its name.
+    lines: list[RenderableType] = [Entries([Text(moved), Text(f"KL(before ‖ after) = {number(found.kl)} bits")])]
     if found.difference is not None and found.target is not None and found.versus is not None:
         names = (visible(token.text, True) for token in (found.target, found.versus))
         left, right = (f"logit({name})" for name in names)
@@ -256,7 +256,7 @@ def experiments_made(experiments: Sequence[Experiment]) -> list[RenderableType]:
     lines += [_read(entry.read) for entry in experiments if entry.read is not None][:1]
     if any(entry.taken_from is not None for entry in experiments):
         lines.append("each position gives what the same position of that text gives")
-    return [headed(made), *(Text(line, theme.QUIET) for line in lines)]
+    return [headed(made), *map(remark, lines)]
 
 
 def _length(where: str, length: float) -> str:

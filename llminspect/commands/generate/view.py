@@ -37,7 +37,7 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
     if result.samples is not None:
         parts += samples(result, result.samples)
     elif result.beams is not None:
-        parts += [beam_table(result.beams), Text()]
+        parts += [beam_table(result.beams), *([] if result.steps else [Text()])]
     elif not streamed:
         parts += [_text(_prompt(result, result.unmasking), _completion(result, result.completion, result.ids))]
         parts += [] if result.steps and result.unmasking is None else [Text()]
@@ -225,13 +225,19 @@ def samples(result: GenerateResult, completions: Sequence[Completion]) -> list[R
     return parts
 
 
+SCORE = (
+    "log p: the natural logarithm of the probability of all its tokens; score: log p divided by the number of tokens "
+    "(to the power --length-penalty), by which they are ranked"
+)
+
+
 def beam_table(beams: Sequence[Beam]) -> RenderableType:
     rows: list[list[Cell]] = [
         [index, beam.score, beam.logprob, len(beam.ids), Text(visible(beam.completion, True) or _ids(beam.ids))]
         for index, beam in enumerate(beams)
     ]
     columns: Columns = [Column("", quiet=True), "score", "log p", "tokens", "completion"]
-    return table(columns, rows, title="beams, best first", strong=[0])
+    return table(columns, rows, title="beams, best first", note=SCORE, strong=[0])
 
 
 def change_view(baseline: UnchangedCompletion, change: CompletionChange, completion: str) -> RenderableType:

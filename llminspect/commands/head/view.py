@@ -60,7 +60,8 @@ def ov_parts(ov: OvCircuit) -> Iterator[RenderableType]:
     ]  # fmt: skip
     note = (
         f"beyond what the mean token writes; copying score {number(ov.copying, 3)} (Σλ/Σ|λ|, from -1 to 1); "
-        f"{percent(ov.positive, 0)} of the eigenvalues positive"
+        f"{percent(ov.positive, 0)} of the eigenvalues positive; size: root mean square over the vocabulary; itself, "
+        "rank: what the token's own logit gets, and how many tokens get more"
     )
     yield section(
         "What it writes (OV): the logits that a token raises when the head looks at it", table(columns, rows, note=note)
@@ -87,7 +88,9 @@ def directions(ov: OvCircuit) -> RenderableType:
     ends = f"{number(ov.singular[0], 3)} … {number(ov.singular[-1], 3)}"
     spectrum = spark_row("singular values", ov.singular, ends, limits=(0, max(ov.singular, default=1)))
     columns = [Column("direction", whole=True), Column("value", "right", whole=True), Column("reads"), Column("raises")]
-    return section("What it moves: the singular directions of output · value", spectrum, Text(), table(columns, rows))
+    note = "+ and −: the two ways along a direction; what is read there raises the tokens beside it, times value"
+    body = table(columns, rows, note=note)
+    return section("What it moves: the singular directions of output · value", spectrum, Text(), body)
 
 
 def qk_parts(qk: QkCircuit) -> Iterator[RenderableType]:
@@ -142,8 +145,9 @@ def habits_part(habits: HeadHabits) -> RenderableType:
         for entry in habits.measures
     ]
     columns = [
-        Column("measure", whole=True), Column("mean", "right", whole=True), Column("std", "right", whole=True),
-        Column("95% of the mean", "right", whole=True), Column("pieces"), Column("", quiet=True),
+        Column("measure", whole=True), Column("mean", "right", whole=True),
+        Column("std", "right", whole=True, spared=2), Column("95% of the mean", "right", whole=True),
+        Column("pieces", spared=3), Column("", quiet=True),
     ]  # fmt: skip
     called = ", ".join(f"{name} in {several(times, 'piece')}" for name, times in habits.named.items())
     note = f"{read_of(habits.read)}; its habit: {called}"

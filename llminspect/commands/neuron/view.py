@@ -62,13 +62,14 @@ def firing_part(firing: Firing, places: Sequence[FiringPlace]) -> RenderableType
     if not firing.count:
         return section("Where it fires", remark("no token of the corpus chose its expert"), note=read_of(firing.read))
     most = max(abs(firing.highest), abs(firing.lowest)) or 1.0
+    signed = firing.lowest < 0
     shown: list[RenderableType] = []
     for index, place in enumerate(places):
-        there = f" at {visible(place.tokens[place.index], spaces=True)}, in {visible(place.path)}"
-        where = Text.assemble((number(place.activation, 3), theme.STRONG), (there, theme.QUIET))
+        token = visible(place.tokens[place.index], spaces=True)
+        where = Text.assemble((number(place.activation, 3), theme.STRONG), f" at {token} in {visible(place.path)}")
         strip = value_strip(
-            place.tokens, place.activations, scale="diverging", limits=(-most, most), name="activation",
-            key=index == len(places) - 1,
+            place.tokens, place.activations, scale="diverging" if signed else "sequential",
+            limits=(-most * signed, most), name="activation", key=index == len(places) - 1,
         )  # fmt: skip
         shown += [where, strip, Text()]
     spread = (
