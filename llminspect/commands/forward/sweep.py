@@ -218,8 +218,8 @@ def _integrated(found: Integrated, target: str) -> tuple[str, str, list[str]]:
         "part, in nats" if found.of == "logprob" else "part, in logits",
         [
             f"{what} = {number(found.value)} after the text and {number(found.baseline_value)} after the baseline; "
-            f"the parts sum to {number(found.sum)} for a difference of {number(moved)}: {number(100 * off, 2)}% off, with "
-            f"{several(found.steps, 'step')}"
+            f"the parts sum to {number(found.sum)} for a difference of {number(moved)}: {number(100 * off, 2)}% off, "
+            f"with {several(found.steps, 'step')}"
             + ("; take more --path-steps, or a --baseline that is more like the text" if off > TOO_FAR else "")
         ],
     )
