@@ -28,7 +28,7 @@ def test_a_calculation_has_its_names_above_where_they_would_take_the_room() -> N
     long = [("z", "norm(x)", "[-0.2188, -0.2116, -0.4012, …]  576 numbers")]
     assert shown(Trimmed(steps(long)), 40).splitlines()[1:] == ["  = [-0.2188, -0.2116, -0.4012, …]", "    576 numbers"]
     whole = shown(Trimmed(steps([("h", "W · e + b", "[[1, -1], [-1, 1]] · [1, 0] + [1, 0, -1]")])), 40).splitlines()
-    assert whole[1:] == ["  = [[1, -1], [-1, 1]] · [1, 0] +", "    [1, 0, -1]"]
+    assert whole[1:] == ["  = [[1, -1], [-1, 1]] · [1, 0]", "    + [1, 0, -1]"]
     narrow = shown(Trimmed(steps(NAMES, title="by hand")), 40).splitlines()
     assert narrow == [
         *("by hand", "weight of a long name", " = e^s / Σ e^s", " = 131.5 / 145.6", " = 0.9033", "", "q", " = [1, 2]")
