@@ -23,7 +23,7 @@ from llminspect.cli.waiting import SILENCE, Waiting
 from tests.commands.test_looks import PICTURES
 
 # How wide a table of `walk` and `forward` is hangs on how long each layer took.
-OF_COMMANDS = {words[0]: words for words in PICTURES.values() if words[0] != "walk"} | {
+OF_COMMANDS = {words[0]: words for words in PICTURES.values() if words[0] != "walk" and "-" not in words} | {
     "forward": PICTURES["lens"],
     "generate": ("generate", "Mr Toad met Mrs Hen. Mr", "--model", "toy-induction", "--max-tokens", "6"),
 }
