@@ -149,7 +149,8 @@ def _notes(picture: Picture, row_size: int, column_size: int, halves: bool) -> l
 
 def _aligned(labels: list[str], margin: int) -> list[str]:
     wide = min(max(map(width, labels)), margin)
-    return [fit(label, wide) for label in labels]
+    side: Literal["left", "right"] = "right" if all(label.isdecimal() for label in labels) else "left"
+    return [fit(label, wide, side) for label in labels]
 
 
 def bin_size(count: int, room: int) -> int:

@@ -191,11 +191,14 @@ def table(
         )
         made.least += least + (_GAP if len(texts) > 1 else 0)
         made.sizes.append((broken, most))
-        room += 0 if whole or bars else max(0, min(2 * _FOLDED, most) - least)
+        enough = most if any(map(_all_shown, texts[-1])) else 2 * _FOLDED
+        room += 0 if whole or bars else max(0, min(enough, most) - least)
     for index, cells_of_row in enumerate(zip(*texts, strict=True)):
         made.add_row(*cells_of_row, style=theme.STRONG if index in strong else None)
     if spared[0]:
-        # A bar goes before a text beside it is folded to a few cells.
+        # A bar goes before a text beside it is folded to a few cells, or entries at all: these shrink first.
+        if any(_all_shown(cell) for cells in texts for cell in cells):
+            room += max((cell.cells for cells in texts for cell in cells if isinstance(cell, BarCell)), default=0)
         made.least += room if spared[0] == _BAR_SPARED else 0
         fewer = [None if index == spared[1] else entry for index, entry in enumerate(columns)]
         made.narrower = lambda: table(fewer, body, title=title, note=note, strong=strong)
@@ -234,6 +237,11 @@ def _sizes(name: Text, texts: Sequence[Text | BarCell], *, whole: bool) -> tuple
     least = most if whole else max(word, of_name, min(_FOLDED, name.cell_len if bar else most))
     broken = max(lines, default=0) if whole else min(most, _FOLDED, word)
     return least, max(broken, of_name), most
+
+
+def _all_shown(text: Text | BarCell) -> bool:
+    """Whether it is entries that go on in the next line where they do not fit."""
+    return isinstance(text, Entries) and not text.one_line
 
 
 def _longest_word(texts: Iterable[object]) -> int:

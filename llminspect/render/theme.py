@@ -72,7 +72,7 @@ _IN_256 = {
 """The ramps in the 256 colours of a terminal, from dark to light: below and above the middle. The nearest of these
 colours would be now lighter and now darker along a ramp, now violet and now blue; and of two halves one would leave
 its grey at once, the other late, so that -0.01 stood out and 0.2 did not."""
-_LIGHTER = {"sequential": 1.0, "diverging": 1.07}
+_LIGHTER = {"sequential": 1.0, "diverging": 1.085}
 """How much lighter they are: a pale red is darker than the grey e4e4e4 only, not than the ramp's dddddd."""
 
 

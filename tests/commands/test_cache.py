@@ -36,14 +36,14 @@ def test_of_very_many_entries_the_largest_are_listed() -> None:
     from rich.console import Console
 
     sizes = [*range(1000, 1030), 5]
-    entries = [CacheEntry("prepared", f"entry-{size}", "", size, 0.0) for size in sizes]
+    entries = [CacheEntry("prepared", f"entry-{size}-{20 * 'x'}", "", size, 0.0) for size in sizes]
     entries[-1] = replace(entries[-1], faults=["cut short"])
     for width in (60, 100):
         console = Console(width=width)
         with console.capture() as capture:
             console.print(render(CacheResult("home", "verify", entries, sum(sizes), [])))
         written = capture.get()
-        assert [size for size in sizes if f"entry-{size} " in written] == [*range(1011, 1030), 5]
+        assert [size for size in sizes if f"entry-{size}-" in written] == [*range(1011, 1030), 5]
         assert len(re.findall(r"(?m)^prepared .* (?:whole|cut short) *$", written)) == 20
         assert "the 20 largest of 31 × prepared (30 kB); --json has all" in written
 
@@ -221,7 +221,7 @@ def test_sizes_are_drawn_to_one_scale(called: Program, width: int) -> None:
         block = list(itertools.takewhile(lambda line: line and line[0] in _BLOCKS, drawn))
         assert abs(len(block[-1]) - size["width"] / 16384 * across) <= 1, size
         assert abs(len(block) - size["layers"] / 126 * 8) <= 1, size
-        assert len(block[-1]) - 1 <= len(block[0]) <= len(block[-1]), size
+        assert block[0][0] == "█" or abs(len(block[0]) - size["width"] / 16384 * across) <= 0.6, size
 
 
 def test_one_list_or_one_picture(called: Program) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from rich.console import Console
 from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 
 from llminspect.render.bars import BarCell, bar, probability_bars, signed_bars, sparkline
+from llminspect.render.curve import Series, series
 from llminspect.render.screens import lines_of
-from llminspect.render.table import Cell, Column, Columns, key_values, table
+from llminspect.render.table import Cell, Column, Columns, Entries, key_values, table
 from llminspect.render.token_strip import Kind, token_strip, value_strip
 from tests.render.samples import WORDS, lines, shown
 
@@ -158,3 +162,17 @@ def test_a_table_with_two_bars_is_never_wider_than_the_page() -> None:
             console = Console(width=cells)
             made = lines_of(table(names, [row]), console, console.options, colors=False)
             assert max(map(Segment.get_line_length, made)) <= cells
+
+
+def test_a_bar_goes_before_entries_are_folded() -> None:
+    entries = [Text(f"token{place} 12.5%") for place in range(3)]
+    made = table(["token", "", "next"], [["a", BarCell(0.5, 12), Entries(entries)]])
+    assert [len(lines(made, width)) for width in (80, 60, 40)] == [3, 3, 4]
+    assert ["█" in lines(made, width)[-1] for width in (80, 60)] == [True, False]
+
+
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_places_along_an_axis_are_named_evenly(width: int) -> None:
+    drawn = series([Series("●", Style(), "mean", [0.5] * 30)], [str(at) for at in range(30)], axis="x", limits=(0, 1))
+    names = [int(name) for name in lines(drawn, width)[-2].split()]
+    assert len({later - before for before, later in pairwise(names[:-1])}) == 1 and names[-1] == 29

@@ -187,3 +187,14 @@ def test_an_end_of_the_ramp_stays_with_it(width: int) -> None:
     written = lines(ramp_key(values, Ramp("diverging", -1, 1), name=name), width=width)
     assert [line for line in written if "-1" in line] == [line for line in written if "≥ 1" in line] != []
     assert " ".join(" ".join(written).split()).startswith(name)
+
+
+def test_numbers_in_front_of_rows_stand_on_the_right() -> None:
+    numbered = lines(heatmap(np.eye(12), [str(row) for row in range(12)], list("abcdefghijkl")), 80)
+    assert [line[:3] for line in numbered[1:13]] == [f"{row:2d} " for row in range(12)]
+
+
+def test_labels_over_cells_are_whole_where_there_is_room() -> None:
+    texts = ["a man eats", "someone is eating", "Paris is in France"]
+    assert all(text in lines(heatmap(np.eye(3), texts, texts), 80)[0] for text in texts)
+    assert "someone is…" in lines(heatmap(np.eye(3), texts, texts), 60)[0]

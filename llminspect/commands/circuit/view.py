@@ -158,4 +158,4 @@ def percent_of(share: float) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2f}"
+    return f"{value:+.2f}" if abs(value) >= 0.005 else "0.00"

@@ -42,7 +42,7 @@ def reads(result: NeuronResult) -> RenderableType:
             first = number(tokens[0].product, 3) if tokens else ""
             rows.append([f"{entry.row}, {way}", first, listed(tokens)])
     columns = [Column("row", whole=True), Column("product", "right", whole=True), Column("tokens")]
-    note = "products with tokens that are alone in the stream; the product with the first token is written out"
+    note = "products with tokens that are alone in the stream; the number is that of the first token"
     return section("What it reads", table(columns, rows, note=note))
 
 
