@@ -29,7 +29,7 @@ def prepared(
 ) -> tuple[list[Tap], list[Experiment], Sweep | None]:
     """The taps of all experiments of this run, and what they do. The patch acts first, then what is ablated, scaled and
     steered, in the text that is patched from as well. `swept` is a sweep that was made before."""
-    if question.source_ids is None and vars(question.experiments) == vars(ExperimentOptions()):
+    if question.source_ids is None and question.experiments == ExperimentOptions():
         return [], [], None
     from llminspect.analysis.experiments import experiment_taps
 
