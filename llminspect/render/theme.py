@@ -66,7 +66,7 @@ def has_colors(console: Console) -> bool:
 
 
 _IN_256 = {
-    "sequential": ((53, 54, 24, 30, 36, 72, 77, 113, 149, 184, 220),) * 2,
+    "sequential": ((53, 54, 55, 24, 25, 30, 36, 72, 77, 113, 149, 184, 220),) * 2,
     "diverging": ((61, 62, 63, 68, 69, 111, 153, 189, 254), (124, 160, 167, 203, 209, 216, 224, 254)),
 }
 """The ramps in the 256 colours of a terminal, from dark to light: below and above the middle. The nearest of these
