@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from llminspect.analysis.attend import attend
@@ -20,6 +20,7 @@ from llminspect.arguments.directions import parse_examples, parse_saved
 from llminspect.arguments.experiments import ablates_each
 from llminspect.arguments.option import each
 from llminspect.arguments.shared import SourceOptions
+from llminspect.core.array import Array
 from llminspect.errors import UsageError, UserError
 from llminspect.files.source import read_bounded
 from llminspect.model.opened import Model
@@ -57,13 +58,16 @@ def forward_over(
             )
     aligned = len({tokens for _, tokens in made}) == 1
     noted = noted_of_examples(model, question.experiments)
-    of_examples_D = None
-    if question.experiments.steer_from is not None and not model.can("source"):
-        of_examples_D = difference_of_texts(model, parse_examples(question.experiments.steer_from))
+
+    @cache
+    def of_examples_D() -> Array | None:
+        """The direction of `--steer-from`, with the first text that is computed."""
+        examples = question.experiments.steer_from
+        return None if examples is None or model.can("source") else difference_of_texts(model, parse_examples(examples))
 
     def work(question: ForwardQuestion, number: int, model: Model) -> Numbers:
         prompt = _prompt(model, source, records[number], number)  # Anew: those of all texts would fill any memory.
-        return numbers_of_forward(forward(model, replace(question, of_examples_D=of_examples_D), prompt), aligned)
+        return numbers_of_forward(forward(model, replace(question, of_examples_D=of_examples_D()), prompt), aligned)
 
     works = [
         TextWork(number, tokens, partial(work, question, number)) for number, (question, tokens) in enumerate(made)

@@ -126,6 +126,7 @@ OTHERWISE_TESTED = {
     ("files/hub_library.py", "_unpacked"): "tests/files/test_hub_attacked.py",
     ("files/npz.py", "write_npz"): "writes",
     ("files/pull.py", "_unpack"): "wheels, whose hash is known: tests/files/test_wheels.py",
+    ("files/quant_iq.py", "grid"): "what the program comes with",
     ("files/quantized/bitsandbytes.py", "_four"): "tests/files/test_quantized_refused.py",
     ("files/unfinished.py", "read"): "what this program kept in its own cache",
     ("text/bounded_process.py", "_answer"): "what its own process answers",
