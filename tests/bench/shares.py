@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llminspect.model.opened import Model
 
 INTO, ATTENTION, OUT = "norm, queries, keys, values", "attention", "output map, norm, feed forward"
-STEPS = {"into_attention": INTO, "attend": ATTENTION, "out_of_attention": OUT}
+STEPS = {"into_attention": INTO, "attend": ATTENTION, "out_of_mixers": OUT}
 
 
 def shares(bench: Bench) -> None:
