@@ -110,6 +110,7 @@ def test_a_bar_is_gone_before_anything_is_written(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setattr("sys.stdout", terminal)
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")  # A style keeps the codes of the first terminal that it is written to.
     with ProgressBars(OutputOptions(), "cells") as progress:
         assert progress is not None
         progress("sweeping", 5, 10)
@@ -132,6 +133,8 @@ def test_every_command_says_something_and_its_picture_stays(command: str, monkey
         take_away(*given, **more)
 
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
     for terminal in (plain, slow):
         monkeypatch.setattr("sys.stdout", terminal)
         monkeypatch.setattr("sys.stderr", terminal)
