@@ -24,6 +24,9 @@ Item = TypeVar("Item")
 SHARED_FROM = 448
 """Tokens of a pass from which on sharing saves more than it costs (docs/decisions.md)."""
 
+NUMBERS_AT_ONCE = 524_288
+"""Of the rows that a thread takes, at most: what a hidden layer makes of them is most of the memory of a pass."""
+
 _team: ContextVar[tuple[int, Any]] = ContextVar("team", default=(1, None))
 """How many threads a piece of work may use, and what runs those beside this one: one, but within `sharing`."""
 
@@ -110,7 +113,7 @@ def in_threads(work: Callable[[Item], None], items: Iterable[Item]) -> None:
 
 
 def by_rows(function: Callable[..., tuple[Array, ...]], *arrays_TD: Array, rows: int) -> tuple[Array, ...]:
-    """`function(*arrays)`, for one that treats each of the `rows` rows by itself: some of them to each thread.
+    """`function(*arrays)`, for one that treats each of the `rows` rows by itself: some at a time to each thread.
 
     All arrays, those that come out as well, are [..., T, any width].
     """
@@ -118,10 +121,12 @@ def by_rows(function: Callable[..., tuple[Array, ...]], *arrays_TD: Array, rows:
     if number == 1:
         return function(*arrays_TD)
     wholes_TO: list[Array] = []
+    numbers = rows * max(x_TD.shape[-1] for x_TD in arrays_TD)
+    parts = min(rows, max(number, -(-numbers // NUMBERS_AT_ONCE)))
     making = threading.Lock()
 
     def some(part: int) -> None:
-        those = slice(rows * part // number, rows * (part + 1) // number)
+        those = slice(rows * part // parts, rows * (part + 1) // parts)
         parts_tO = function(*(x_TD[..., those, :] for x_TD in arrays_TD))
         with making:  # How wide they are is known from here on.
             if not wholes_TO:
@@ -129,5 +134,5 @@ def by_rows(function: Callable[..., tuple[Array, ...]], *arrays_TD: Array, rows:
         for whole_TO, y_tO in zip(wholes_TO, parts_tO, strict=True):
             whole_TO[..., those, :] = y_tO
 
-    in_threads(some, range(number))
+    in_threads(some, range(parts))
     return tuple(wholes_TO)

@@ -11,6 +11,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
+import numpy as np
+
 from llminspect.core.array import Array as Array
 from llminspect.core.feedforward import GatedUnit
 from llminspect.core.feedforward import Glu as Glu
@@ -27,7 +29,7 @@ from llminspect.model.maps import gated_maps as gated_maps
 from llminspect.model.maps import in_one as in_one
 from llminspect.model.settings import ACTIVATIONS
 from llminspect.model.settings import Settings as Settings
-from llminspect.model.spec import Architecture, for_layers
+from llminspect.model.spec import Architecture, RowOrder, for_layers
 from llminspect.model.spec import TensorSpec as TensorSpec
 from llminspect.model.spec import flat as flat
 from llminspect.model.spec import fused_specs as fused_specs
@@ -224,16 +226,16 @@ IN_GGUF = ("attn_{}", "attn_output")
 """What GGUF files call the maps of the attention."""
 
 
-def unpermute(weight: Array, config: DecoderConfig, heads: str) -> Array:
-    """Some GGUF files hold each head's rows interleaved for the rotation; bring them back to halves."""
-    count, rows = getattr(config.sizes, heads), weight.shape[0]
-    return weight.reshape(count, rows // count // 2, 2, -1).swapaxes(1, 2).reshape(weight.shape)
+def _of_halves(rows: int, config: DecoderConfig, heads: str) -> Array:
+    """Some GGUF files hold each head's rows interleaved for the rotation; which of them is each row of its halves."""
+    count = getattr(config.sizes, heads)
+    return np.arange(rows).reshape(count, rows // count // 2, 2).swapaxes(1, 2).reshape(rows)
 
 
 def attention_specs(config: DecoderConfig, permuted: bool = False) -> list[TensorSpec]:
     """`permuted`: whether GGUF files hold the rows of queries and keys in another order."""
     maps = attention_maps("self_attn.{}_proj", "self_attn.o_proj", IN_GGUF, keys="KE")
-    fixes = (*(partial(unpermute, heads=heads) for heads in "HK"), None, None) if permuted else (None,) * 4
+    fixes = (*(RowOrder(partial(_of_halves, heads=heads)) for heads in "HK"), None, None) if permuted else (None,) * 4
     return [
         spec
         for one, fix in zip(maps, fixes, strict=True)

@@ -26,6 +26,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class RowOrder:
+    """What brings the rows of an array into the core's order and changes nothing else: a `fix` of `TensorSpec`.
+
+    Who keeps a matrix as the file has it can put its products into order instead.
+    """
+
+    order: Callable[[int, Any], Array]
+    """Which row of the file each row of the core is, [O], by their number and the configuration."""
+
+    def __call__(self, array: Array, config: Any) -> Array:
+        return array[self.order(len(array), config)]
+
+
+@dataclass(frozen=True)
 class TensorSpec:
     """One array of the core and where the files keep it.
 

@@ -99,8 +99,11 @@ def test_nothing_is_shared_that_nobody_wants_shared() -> None:
 
 
 @pytest.mark.parametrize("front", [(), (2,), (2, 5)], ids=str)
-@pytest.mark.parametrize("rows", [1, 2, 7, 12])
-def test_rows_in_parts_are_the_rows_of_the_whole(number: int, rows: int, front: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("rows", [1, 2, 7, 12, 41])
+def test_rows_in_parts_are_the_rows_of_the_whole(
+    number: int, rows: int, front: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "NUMBERS_AT_ONCE", 60)
     x_TD, angle_TP, sizes = numbers(*front, rows, 6), numbers(rows, 3), list[int]()
 
     def function(x_TD: Array, angle_TP: Array) -> tuple[Array, ...]:
@@ -111,7 +114,8 @@ def test_rows_in_parts_are_the_rows_of_the_whole(number: int, rows: int, front: 
     np.testing.assert_array_equal(one_TD, np.tanh(x_TD))
     np.testing.assert_array_equal(other_TP, x_TD[..., :3] * angle_TP)
     assert one_TD.dtype == np.float32 and other_TP.dtype == np.float64
-    assert sum(sizes) == rows and max(sizes) == -(-rows // number)
+    parts = 1 if number == 1 else min(rows, max(number, -(-rows // 10)))
+    assert sum(sizes) == rows and max(sizes) == -(-rows // parts)
 
 
 def opened(name: str) -> Model:

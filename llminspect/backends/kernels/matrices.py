@@ -20,9 +20,11 @@ from llminspect.model.config import Config
 from llminspect.model.copies import differs
 from llminspect.model.opened import Description
 from llminspect.model.reading import not_finite
-from llminspect.model.spec import TensorSpec, expanded_shape
+from llminspect.model.spec import RowOrder, TensorSpec, expanded_shape
 
 Part = tuple[NumberType, Array]
+Whole = tuple[NumberType, Array, Array | None]
+"""With the order of its rows, as `RowOrder.order` gives it, where that is not the core's."""
 
 
 SHAPES = {"V D", "HE D", "KE D", "D HE", "F D", "D F"}
@@ -49,14 +51,15 @@ WORTH_SHARING = 2_000_000
 class Blocks(RowsOnDemand):
     """A matrix [O, I] kept as its blocks, uint8 [O, bytes of a row]; rows of it, or all, are decoded when used.
 
-    The rows may lie apart; the bytes of one lie together.
+    The rows may lie apart; the bytes of one lie together. `order_O`: where its row o lies among the blocks; without it
+    they are in order.
     """
 
-    def __init__(self, kind: NumberType, blocks_OB: Array, threads: int) -> None:
+    def __init__(self, kind: NumberType, blocks_OB: Array, threads: int, order_O: Array | None = None) -> None:
         rows, row_bytes = blocks_OB.shape
         super().__init__((rows, row_bytes // kind.bytes * kind.weights), self._decoded)
         self._library, self._kind, self._threads, self._blocks_OB = library(), kind, threads, blocks_OB
-        self._matrix = kind.number, blocks_OB.ctypes.data, blocks_OB.strides[0]
+        self._matrix, self._order_O = (kind.number, blocks_OB.ctypes.data, blocks_OB.strides[0]), order_O
         self._digits = self._digits_of_a_row()
         self._row = Row([self]) if self._digits else None
         self._row_of_each: tuple[Sequence[Any], Row | None] = (), None
@@ -69,6 +72,10 @@ class Blocks(RowsOnDemand):
         """x Wᵀ [N, I] -> [N, O]."""
         if x_NI.dtype != np.float32:
             return self._by_numpy(x_NI)
+        y_NO = self._as_they_lie(x_NI)
+        return y_NO if self._order_O is None else y_NO.take(self._order_O, axis=1)
+
+    def _as_they_lie(self, x_NI: Array) -> Array:
         y_NO = np.empty((len(x_NI), len(self)), np.float32)
         if len(x_NI) == 1 and self._row is not None and self._row.multiplied(x_NI, y_NO):
             return y_NO
@@ -101,7 +108,7 @@ class Blocks(RowsOnDemand):
         if row is None:
             return None
         y_1O = np.empty((1, row.rows), np.float32)
-        return [y_1O[:, start:stop] for start, stop in row.parts] if row.multiplied(x_NI, y_1O) else None
+        return [y_1O[:, part] for part in row.parts] if row.multiplied(x_NI, y_1O) else None
 
     def _fits(self, other: Any) -> bool:
         return isinstance(other, Blocks) and other._digits == self._digits and other.shape[1] == self.shape[1]
@@ -120,7 +127,7 @@ class Blocks(RowsOnDemand):
 
     def becoming(self, kind: type[Blocks]) -> Blocks | None:
         """The same matrix as another kind of it, where its file quantizes it in whole units."""
-        return kind(self._kind, self._blocks_OB, self._threads) if self._quantized else None
+        return kind(self._kind, self._blocks_OB, self._threads, self._order_O) if self._quantized else None
 
     def _by_numpy(self, x_NI: Array) -> Array:
         y_NO = np.empty((len(x_NI), len(self)), np.result_type(x_NI, np.float32))
@@ -136,7 +143,8 @@ class Blocks(RowsOnDemand):
             return bool(np.isfinite(sums_NO).all()) or super().finite()
 
     def _decoded(self, start: int, stop: int) -> Array:
-        return dequantize(self._kind.name, self._blocks_OB[start:stop]).reshape(stop - start, -1)
+        rows_R = slice(start, stop) if self._order_O is None else self._order_O[start:stop]
+        return dequantize(self._kind.name, self._blocks_OB[rows_R]).reshape(stop - start, -1)
 
 
 class Row:
@@ -145,7 +153,11 @@ class Row:
     def __init__(self, matrices: Sequence[Blocks]) -> None:
         first, ends = matrices[0], list(accumulate(len(matrix) for matrix in matrices))
         self._library, self._digits, self.rows = first._library, first._digits, ends[-1]
-        self.parts = list(pairwise([0, *ends]))
+        self.parts = [
+            slice(start, stop) if matrix._order_O is None else start + matrix._order_O
+            for matrix, (start, stop) in zip(matrices, pairwise([0, *ends]), strict=True)
+        ]
+        """Of the products, those of each matrix."""
         self._width = first.shape[1]
         self._threads = first._threads if self.rows * self._width >= WORTH_SHARING else 1
         self._room = len(matrices) * self._width // UNIT * (UNIT * self._digits + BESIDE) + UNIT
@@ -153,7 +165,8 @@ class Row:
         self._call = self._threads, self._digits, len(matrices), ctypes.addressof(self._matrices)
 
     def multiplied(self, x_1I: Array, y_1O: Array) -> bool:
-        """Write x Wᵀ to `y_1O`, a matrix after the other; not where x has no digits that are near enough (pieces.h)."""
+        """Write x Wᵀ to `y_1O`, a matrix after the other, its rows as they lie; not where x has no digits that are near
+        enough (pieces.h)."""
         x_1I, room = np.ascontiguousarray(x_1I), np.empty(self._room, np.uint8)
         vectors = address(x_1I), self._width, address(y_1O), address(room)
         return bool(self._library.multiply_row_by_each(*self._call, *vectors))
@@ -212,7 +225,7 @@ def matrices(description: Description, finite: bool = True) -> dict[str, Any]:
         return {}
     found = {spec.name: kept for spec in description.specs if (kept := _kept(description, spec)) is not None}
     threads = number() if found else 1
-    by_name = {name: Blocks(*parts, threads) for name, parts in found.items() if isinstance(parts, tuple)}
+    by_name = {name: Blocks(*whole[:2], threads, whole[2]) for name, whole in found.items() if isinstance(whole, tuple)}
     wrong = [name for name, matrix in by_name.items() if finite and not matrix.finite()]
     if wrong:
         raise not_finite(wrong)
@@ -231,10 +244,10 @@ class _Bits(np.ndarray[Any, np.dtype[Any]]):
     __array_ufunc__ = None  # type: ignore[assignment]
 
 
-def _kept(description: Description, spec: TensorSpec) -> Part | list[Part] | None:
+def _kept(description: Description, spec: TensorSpec) -> Whole | list[Part] | None:
     """A matrix, or those of experts, as a type and the bytes [O, bytes of a row]; None for one that becomes float32.
 
-    They are as they lie in the file, where its rows have the core's order.
+    They are as they lie in the file, where it has the core's rows.
     """
     located, config, weights = description.files, description.config, description.weights
     of_experts = spec.shape.startswith("X ") and spec.shape.count(" ") == 2
@@ -250,7 +263,8 @@ def _kept(description: Description, spec: TensorSpec) -> Part | list[Part] | Non
         axes = 3 if of_experts and isinstance(one, str) else 2
         if kind is None or len(weights.tensors[name].shape) != axes or not _repeated(weights, name, spec, config):
             return None
-        blocks = _in_order(kind, weights, name, spec, fix, config)
+        rows_differ = isinstance(fix, RowOrder) and not of_experts
+        blocks = _in_order(kind, weights, name, spec, None if rows_differ else fix, config)
         if blocks is None:
             return None
         parts += [(kind, blocks_OB) for blocks_OB in (blocks if axes == 3 else [blocks])]
@@ -258,7 +272,10 @@ def _kept(description: Description, spec: TensorSpec) -> Part | list[Part] | Non
     right = [blocks_OB.shape == (rows, width // kind.weights * kind.bytes) for kind, blocks_OB in parts]
     if not all(right) or len(parts) != (count[0] if count else 1):
         raise ModelError(f"tensor {spec.name} has not the shape {(*count, rows, width)} that the configuration says")
-    return parts if of_experts else parts[0]
+    if of_experts:
+        return parts
+    with understood(f"tensor {spec.name}"):
+        return (*parts[0], fix.order(rows, config) if isinstance(fix, RowOrder) else None)
 
 
 def _in_order(

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from llminspect.backends.kernels.library import Matrix, address, library
-from llminspect.backends.kernels.matrices import BESIDE, UNIT, Blocks
+from llminspect.backends.kernels.matrices import BESIDE, UNIT, Blocks, Row
 from llminspect.core.array import Array
 from llminspect.core.cache import Cache, LayerCache
 from llminspect.core.feedforward import Glu
@@ -44,7 +44,7 @@ class _Layer(ctypes.Structure):
     _fields_: ClassVar = [
         *(
             (name, ctypes.c_void_p)
-            for name in ("attention_norm", "feedforward_norm", "biases", "query_norm", "key_norm")
+            for name in ("attention_norm", "feedforward_norm", "biases", "query_norm", "key_norm", "order")
         ),
         *(("into", Matrix * 3), ("output", Matrix), ("wide", Matrix * 2), ("down", Matrix)),
     ]
@@ -73,7 +73,8 @@ class OneToken:
         self._shape = _Shape(number(), digits, interleaved, *numbers)
         widest = max(sizes.D, sizes.F, sizes.H * sizes.E)
         self._room = len(INTO) * widest // UNIT * (UNIT * digits + BESIDE) + UNIT
-        self._scratch = sizes.D + 2 * (sizes.H + sizes.K) * sizes.E + 2 * sizes.F
+        made = (sizes.H + 2 * sizes.K) * sizes.E
+        self._scratch = sizes.D + made + sizes.H * sizes.E + max(2 * sizes.F, made)
         self._call = ctypes.addressof(self._shape), ctypes.addressof(self._layers)
         self._library = library()
 
@@ -104,7 +105,17 @@ class OneToken:
         ]
         joined = np.concatenate(biases) if any(f"{name}.bias" in arrays for name in INTO) else None
         vectors = [self._pointed(array) for array in (*map(arrays.get, NORMS), joined, *map(arrays.get, HEAD_NORMS))]
-        return _Layer(*vectors, (Matrix * 3)(*into), output, (Matrix * 2)(*wide), down)
+        order = self._order([arrays[f"{name}.weight"] for name in INTO])
+        return _Layer(*vectors, order, (Matrix * 3)(*into), output, (Matrix * 2)(*wide), down)
+
+    def _order(self, matrices: Sequence[Blocks]) -> int | None:
+        """Where the products of each row lie that are made together; None where they are in order."""
+        parts = Row(matrices).parts
+        if all(isinstance(part, slice) for part in parts):
+            return None
+        places_O = np.arange(sum(map(len, matrices)), dtype=np.int32)
+        self._kept.append(np.concatenate([places_O[part] for part in parts]))
+        return int(self._kept[-1].ctypes.data)
 
     def _matrix(self, matrix: Blocks) -> Matrix:
         self._kept.append(matrix._blocks_OB)

@@ -9,6 +9,7 @@
 typedef struct {
   const float *attention_norm, *feedforward_norm;
   const float *biases, *query_norm, *key_norm; /* Of queries, keys and values together; each may be NULL. */
+  const int32_t *order;                        /* Where each of their products lies; NULL where they are in order. */
   matrix into[3], output, wide[2], down;       /* Queries, keys and values; gate and up. */
 } token_layer;
 
@@ -133,14 +134,15 @@ PUBLIC int token_through_layers(const token_shape *s, const token_layer *layers,
                                 const float *cosines, const float *sines, float *stream, float *scratch, uint8_t *room) {
   const ptrdiff_t of_heads = s->heads * s->of_head, made_numbers = of_heads + 2 * s->keys * s->of_head;
   float *read = scratch, *made = read + s->width, *mixed = made + made_numbers, *wide = mixed + of_heads;
-  float *scores = wide + 2 * s->inner;
+  float *scores = wide + (2 * s->inner > made_numbers ? 2 * s->inner : made_numbers);
   const int for_heads = 2 * (before + 1) * of_heads >= WORTH_A_THREAD ? s->threads : 1;
   for (ptrdiff_t index = 0; index < s->layers; index++) {
     const token_layer *layer = layers + index;
 #define TIMES(NUMBER, OF, X, WIDTH, OUT) \
   if (!row_by_each(s->threads, WORTH_A_THREAD, s->digits, NUMBER, OF, X, WIDTH, OUT, room)) return 0
     normed_row(stream, layer->attention_norm, s, read);
-    TIMES(3, layer->into, read, s->width, made);
+    TIMES(3, layer->into, read, s->width, layer->order ? wide : made);
+    for (ptrdiff_t i = 0; layer->order && i < made_numbers; i++) made[i] = wide[layer->order[i]];
     into_places(s, layer, kept + index, before, cosines, sines, made);
     const attention_job job = {s, kept + index, made, before + 1, mixed, scores};
     in_threads(for_heads, part_of_heads, &job, s->keys, 1);

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from llminspect.backends.kernels.matrices import FEW, MOST, WORTH_SHARING, Blocks
+from llminspect.backends.kernels.rounded import RoundedBlocks
 from llminspect.core.array import linear
 from llminspect.files.quant_types import COMPILED
 from llminspect.files.weights import dequantize
@@ -97,6 +98,32 @@ def test_rows_are_looked_up_like_an_arrays() -> None:
     for index in (3, np.array([[4, 0], [49, 4]]), slice(7, 19), slice(40, None), (slice(None), slice(3, 9))):
         assert np.array_equal(matrix[index], weights[index])
     assert matrix.shape == weights.shape
+
+
+@pytest.mark.parametrize("made_as", [Blocks, RoundedBlocks])
+@pytest.mark.parametrize("name", ["Q4_0", "Q6_K", "F16"])
+def test_rows_that_lie_in_another_order(name: str, made_as: type[Blocks]) -> None:
+    raw, order_O = random_blocks(name, 37, 6), np.random.default_rng(3).permutation(37)
+    kind = COMPILED[name]
+    lying, moved = Blocks(kind, raw, 2, order_O), Blocks(kind, np.ascontiguousarray(raw[order_O]), 2)
+    if made_as is RoundedBlocks and kind.weights > 1:
+        lying, moved = (matrix.becoming(RoundedBlocks) for matrix in (lying, moved))  # type: ignore[assignment]
+    assert np.array_equal(np.asarray(lying), np.asarray(moved))
+    assert np.array_equal(lying[[3, 30]], moved[[3, 30]]) and np.array_equal(lying[4:9], moved[4:9])
+    for tokens in (1, 3, 9, 40):
+        x_TI = np.random.default_rng(tokens).normal(size=(tokens, lying.shape[1])).astype(np.float32)
+        assert np.array_equal(lying.products(x_TI), moved.products(x_TI))
+        assert np.array_equal(lying.products(x_TI.astype(np.float64)), moved.products(x_TI.astype(np.float64)))
+    assert lying.products(x_TI).flags.c_contiguous
+    one_1I, those, these = x_TI[:1], [moved, lying, moved], [moved] * 3
+    assert all(
+        np.array_equal(found, expected)
+        for found, expected in zip(
+            those[0].products_of_each(those, one_1I) or [linear(one_1I, matrix) for matrix in those],
+            [linear(one_1I, matrix) for matrix in these],
+            strict=True,
+        )
+    )
 
 
 def test_x_of_another_kind() -> None:

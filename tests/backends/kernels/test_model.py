@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mmap import mmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,18 @@ def test_every_matrix_stays_in_blocks(in_blocks: Model) -> None:
     whole = {name: array for name, array in in_blocks.params.arrays.items() if not isinstance(array, Blocks)}
     assert all(array.ndim == 1 for array in whole.values())
     assert len(in_blocks.params.arrays) - len(whole) == 211
+
+
+def test_no_matrix_is_copied_from_the_file(in_blocks: Model) -> None:
+    """Those of queries and keys neither, whose rows a GGUF file of Llama has in another order."""
+    for name, matrix in in_blocks.params.arrays.items():
+        if isinstance(matrix, Blocks):
+            held: Any = matrix._blocks_OB
+            while isinstance(held, np.ndarray):
+                assert not held.flags.owndata, name
+                held = held.base
+            assert isinstance(held, memoryview | mmap), name
+    assert in_blocks.params.arrays["layers.3.attention.key.weight"]._order_O is not None  # type: ignore[attr-defined]
 
 
 def test_a_streamed_model_keeps_its_blocks(in_blocks: Model) -> None:

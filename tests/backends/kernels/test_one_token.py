@@ -127,6 +127,23 @@ def test_what_some_decoders_do_otherwise(changed: dict[str, Any], more: tuple[st
 
 
 @BY_DIGITS
+@pytest.mark.parametrize("inner", [64, 256])
+@pytest.mark.parametrize("more", [(), ("attention.query.bias", "attention.key.norm.weight")])
+def test_rows_of_queries_and_keys_that_lie_in_another_order(
+    more: tuple[str, ...], inner: int, made_as: type[Blocks]
+) -> None:
+    """As GGUF files of Llama have them; also with a feed-forward step narrower than what the attention reads."""
+    its = config(sizes=replace(config().sizes, F=inner))
+    of = params(its, "Q8_0", *more, made_as=made_as)
+    for name in ("query", "key"):
+        matrix: Any = of.arrays[f"layers.1.attention.{name}.weight"]
+        order_O = np.arange(len(matrix)).reshape(-1, 32, 2).swapaxes(1, 2).reshape(-1)
+        lying = made_as(matrix._kind, matrix._blocks_OB, 2, order_O)
+        of = of.replacing({f"layers.1.attention.{name}.weight": lying})
+    assert_same(of, its, bound=bound_of(made_as))
+
+
+@BY_DIGITS
 @pytest.mark.parametrize("heads", [(4, 4), (4, 1), (8, 2)])
 def test_heads_that_share_keys(heads: tuple[int, int], made_as: type[Blocks]) -> None:
     sizes = replace(config().sizes, H=heads[0], K=heads[1], E=256 // heads[0])
