@@ -102,6 +102,17 @@ class SizedTable(Table):
         if self.below:
             yield self.below
 
+    def _calculate_column_widths(self, console: Console, options: ConsoleOptions) -> list[int]:
+        # Those of bars are as wide as each other, since the bars of a row are compared.
+        bars = [at for at, column in enumerate(self.columns) if any(isinstance(cell, BarCell) for cell in column.cells)]
+        widths, last = super()._calculate_column_widths(console, options), len(self.columns) - 1
+        _, right, _, left = self.padding
+        beside = [left * (index > 0) + right * (index < last) for index in range(last + 1)]
+        shortest = min((widths[at] - beside[at] for at in bars), default=0)
+        for at in bars:
+            widths[at] = shortest + beside[at]
+        return widths
+
     def _too_wide(self, console: Console, options: ConsoleOptions) -> bool:
         """Whether rich, which shortens all columns alike and then widens some again, takes more than the line."""
         room = options.max_width - self._extra_width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -176,3 +177,19 @@ def test_places_along_an_axis_are_named_evenly(width: int) -> None:
     drawn = series([Series("●", Style(), "mean", [0.5] * 30)], [str(at) for at in range(30)], axis="x", limits=(0, 1))
     names = [int(name) for name in lines(drawn, width)[-2].split()]
     assert len({later - before for before, later in pairwise(names[:-1])}) == 1 and names[-1] == 29
+
+
+@pytest.mark.parametrize("end", [[], [1.25]], ids=["a bar last", "a number last"])
+def test_the_longer_of_two_bars_is_that_of_the_larger_number(end: list[Cell]) -> None:
+    """On every page: the columns of a table's bars shrink together."""
+    names: Columns = ["next token", Column("before", "right"), "", Column("after the change", "right"), ""]
+    row: list[Cell] = [" Paris", 0.7725, BarCell(0.7725, 12), 0.7795, BarCell(0.7795, 12), *end]
+    lengths = set[int]()
+    for columns in range(24, 81):
+        drawn = "\n".join(lines(table([*names, *(["logit change"] if end else [])], [row]), columns))
+        bars = re.findall("█+[▏▎▍▌▋▊▉]?", drawn)
+        if len(bars) == 2:  # One of them goes, then both, where the page is narrow.
+            before, after = (sum(" ▏▎▍▌▋▊▉█".index(cell) for cell in each) for each in bars)
+            assert before <= after, columns
+            lengths.add(len(bars[0]))
+    assert len(lengths) > 3

@@ -87,7 +87,8 @@ def _verdict(find: Find, query: str, key: str) -> Iterator[RenderableType]:
 
 def _heads(heads: Sequence[FoundHead], find: Find) -> RenderableType:
     names = ("weight", "others", "excess", *(("control", "control excess") if find.control else (None, None)))
-    columns = ["layer", "head", *(name and Column(name, "right", whole=True) for name in names), Column("", quiet=True)]
+    of_sinks = Column("", quiet=True) if any(head.only_sink for head in heads) else None
+    columns = ["layer", "head", *(name and Column(name, "right", whole=True) for name in names), of_sinks]
     rows: list[list[Cell]] = []
     for head in heads:
         weights = (head.weight, head.others, head.excess, head.control, head.control_excess)

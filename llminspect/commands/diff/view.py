@@ -267,7 +267,7 @@ def _moved(heads: Sequence[HeadChange]) -> RenderableType:
         rows.append([*cells, *([interval] if sure else []), habits, change])
     columns: list[str | Column | None] = [
         Column("head", "right", whole=True), Column("moved", digits=3), Column("", spared=5),
-        *([Column("95% of the mean", "right", whole=True, spared=3)] if sure else []),
+        *([Column("95% interval", "right", whole=True, spared=3)] if sure else []),
         Column("habit"), Column("what changed most"),
     ]  # fmt: skip
     return table(columns, rows)

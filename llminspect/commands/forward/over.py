@@ -126,7 +126,7 @@ def _name(place: OverPlace) -> str:
 
 def _columns(name: str, whole: bool = True) -> list[Column]:
     return [
-        Column(name, whole=whole), Column("mean", "right", whole=True), Column("95% of the mean", "right", whole=True),
+        Column(name, whole=whole), Column("mean", "right", whole=True), Column("95% interval", "right", whole=True),
         Column("std", "right", whole=True, spared=1), Column("texts", spared=2),
     ]  # fmt: skip
 

@@ -165,7 +165,7 @@ def _step_table(steps: Sequence[StepRecord], *, bars: bool, bits: bool) -> Sized
     columns.append("runners-up" if any(step.alternatives for step in steps) else None)
     columns.append(Column("bits", "right", quiet=True, whole=True) if bits else None)
     note = "prob: the model's own" + "; bits: the entropy of its choice, 0 when it is certain" * bits
-    made = table(columns, rows, note=note + "; drawn at: after the filters" * drawn_at_all)
+    made = table(columns, rows, note=note + "; drawn at: after temperature and filters" * drawn_at_all)
     made.least += BAR - SHORTEST_BAR if bars else 0
     return made
 

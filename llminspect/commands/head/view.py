@@ -146,7 +146,7 @@ def habits_part(habits: HeadHabits) -> RenderableType:
     ]
     columns = [
         Column("measure", whole=True), Column("mean", "right", whole=True),
-        Column("std", "right", whole=True, spared=2), Column("95% of the mean", "right", whole=True),
+        Column("std", "right", whole=True, spared=2), Column("95% interval", "right", whole=True),
         Column("pieces", spared=3), Column("", quiet=True),
     ]  # fmt: skip
     called = ", ".join(f"{name} in {several(times, 'piece')}" for name, times in habits.named.items())
