@@ -68,7 +68,7 @@ class FeaturesResult(Result):
     left_out: list[str]
     """… and what is not."""
     words: bool
-    """Whether only tokens that are whole words are listed."""
+    """Whether only tokens that begin a word and consist of letters are listed."""
     text: str | None = None
     tokens: Tokens | None = None
     features: list[ActiveFeature] | None = None

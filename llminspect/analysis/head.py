@@ -138,7 +138,7 @@ class HeadResult(Result):
     left_out: list[str]
     """… and what is not."""
     words: bool
-    """Whether only tokens that are whole words are listed."""
+    """Whether only tokens that begin a word and consist of letters are listed."""
     habits: HeadHabits | None = None
     """What the head does over a corpus."""
 

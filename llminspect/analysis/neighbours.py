@@ -1,4 +1,4 @@
-"""The tokens of the vocabulary that lie nearest to a vector, those that are words, and sums of words as vectors:
+"""The tokens of the vocabulary that lie nearest to a vector, those that begin a word, and sums of words as vectors:
 `king - man + woman`."""
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def neighbours_of(
     return found
 
 
-def is_whole_word(text: str, *, spaced: bool) -> bool:
-    """Whether the text of a token is a word by itself: letters only, after a space where the vocabulary has them."""
+def is_start_of_word(text: str, *, spaced: bool) -> bool:
+    """Whether the text of a token begins a word: letters only, after a space where the vocabulary has them."""
     return text[1:].isalpha() and text.startswith(" ") if spaced else text.isalpha()
 
 
@@ -67,7 +67,7 @@ def best_ids(scores_V: Array, count: int, tokens: TokenTexts, *, words: bool, wi
         order = pool[np.argsort(-scores_V[pool], kind="stable")]
     else:
         order = np.argsort(-scores_V, kind="stable")
-    fitting = (i for i in map(int, order) if i not in without and (not words or tokens.whole_word(i)))
+    fitting = (i for i in map(int, order) if i not in without and (not words or tokens.starts_word(i)))
     return islice(fitting, count)
 
 
@@ -85,8 +85,8 @@ class TokenTexts:
             return f"#{token_id}"
         return self.tokenizer.shown_bytes(token_id).decode("utf-8", "replace")
 
-    def whole_word(self, token_id: int) -> bool:
-        return is_whole_word(self(token_id), spaced=self.spaced)
+    def starts_word(self, token_id: int) -> bool:
+        return is_start_of_word(self(token_id), spaced=self.spaced)
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class Words:
         self.all = True
         if words and model.tokenizer is not None:
             texts = TokenTexts(model.tokenizer)
-            shown = np.fromiter((texts.whole_word(index) for index in range(size)), bool, size)
+            shown = np.fromiter((texts.starts_word(index) for index in range(size)), bool, size)
             if shown.sum() >= FEWEST:
                 self.ids, self.all = np.flatnonzero(shown), False
 

@@ -53,7 +53,7 @@ class NeuronResult(Result):
     left_out: list[str]
     """… and what is not."""
     words: bool
-    """Whether only tokens that are whole words are listed."""
+    """Whether only tokens that begin a word and consist of letters are listed."""
     expert: int | None = None
     """Of a mixture of experts: whose neuron it is."""
     examples: list[FiringPlace] | None = None

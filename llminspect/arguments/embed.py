@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from llminspect.arguments.option import Texts, argument, each, option
+from llminspect.arguments.words import WORD_STARTS
 from llminspect.core.dataclass import dataclass
 
 Pool = Literal["none", "mean", "first", "last", "model"]
@@ -32,7 +33,7 @@ class EmbedOptions:
     normalize: bool = option(False, help="Bring every vector to the length 1 (L2).")
     nearest: int = option(0, min=0, metavar="N", help="The N nearest tokens of the whole vocabulary.")
     metric: Metric = option("cosine", help="What near and similar mean.")
-    words: bool = option(False, help="Only whole words among the nearest.")
+    words: bool = option(False, help=f"Among the nearest only {WORD_STARTS}.")
     analogy: str | None = option(metavar="SUM", help='In place of TEXT a sum of words: "king - man + woman".')
     exclude_inputs: bool = option(False, help="Leave the words of --analogy out of the list.")
     similarity: bool = option(False, help="How similar each two of the vectors are.")

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Protocol, get_args
 
 from llminspect.arguments.option import Texts, argument, each, option
 from llminspect.arguments.ranges import Choice, check_exists, is_index, shortened
-from llminspect.arguments.words import parse_factor
+from llminspect.arguments.words import WORD_STARTS, parse_factor
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
@@ -35,7 +35,7 @@ class FeaturesOptions:
     at: str | None = option(
         metavar="HOOK", help="Where the dictionary reads, if its files do not say: blocks.20.hook_resid_post."
     )
-    words: bool = option(True, "--words/--no-words", help="Only tokens that are whole words, or all.")
+    words: bool = option(True, "--words/--no-words", help=f"Only {WORD_STARTS}, or all.")
     examples: int | None = option(
         min=1, max=1000, metavar="N", usual=8, help="With --corpus: how many places are shown.", show_default=False
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from llminspect.arguments.option import Texts, argument, option
 from llminspect.arguments.ranges import Choice, check_exists, is_index, shortened
+from llminspect.arguments.words import WORD_STARTS
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
@@ -49,7 +50,7 @@ class HeadOptions:
     )
     distance: int = option(0, min=0, metavar="N", help="How many tokens before the query the key stands.")
     top: int = option(8, min=1, metavar="N", help="How many tokens of each list.")
-    words: bool = option(True, "--words/--no-words", help="Only tokens that are whole words, or all.")
+    words: bool = option(True, "--words/--no-words", help=f"Only {WORD_STARTS}, or all.")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class NeuronOptions:
         metavar="L.N", help="Layer and neuron, such as 3.1066; in a mixture of experts 3.2.7.", show_default=False
     )
     top: int = option(8, min=1, metavar="N", help="How many tokens of each list.")
-    words: bool = option(True, "--words/--no-words", help="Only tokens that are whole words, or all.")
+    words: bool = option(True, "--words/--no-words", help=f"Only {WORD_STARTS}, or all.")
     examples: int | None = option(
         min=1, max=1000, metavar="N", usual=8, help="With --corpus: how many places are shown.", show_default=False
     )

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from llminspect.model.opened import Model
     from llminspect.text.prompt import Prompt
 
+WORD_STARTS = "tokens that begin a word and consist of letters"
+"""What `--words` lists: whether the word ends there too, only the next token would say."""
+
 Word: TypeAlias = str | int
 """A word of the text, or the index of a token."""
 Pair: TypeAlias = str | tuple[Word, Word]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from llminspect.analysis.embed import EmbedResult, embed, embed_analogy, prompt_of_terms
-from llminspect.analysis.neighbours import Neighbour, is_whole_word
+from llminspect.analysis.neighbours import Neighbour, is_start_of_word
 from llminspect.analysis.vectors import TextSpan
 from llminspect.arguments.embed import EmbedOptions
 from llminspect.arguments.words import parse_sum
@@ -111,11 +111,11 @@ def test_a_sum_of_words_by_hand() -> None:
 
 
 def test_a_word_is_letters_after_a_space_where_the_vocabulary_has_them() -> None:
-    assert is_whole_word(" king", spaced=True)
-    assert not is_whole_word("king", spaced=True)
-    assert is_whole_word("king", spaced=False)
-    assert not is_whole_word("##ing", spaced=False)
-    assert not is_whole_word(" 12", spaced=True)
+    assert is_start_of_word(" king", spaced=True)
+    assert not is_start_of_word("king", spaced=True)
+    assert is_start_of_word("king", spaced=False)
+    assert not is_start_of_word("##ing", spaced=False)
+    assert not is_start_of_word(" 12", spaced=True)
 
 
 @pytest.mark.parametrize("columns", [80, 160])

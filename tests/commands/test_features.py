@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from safetensors.numpy import save_file
 
 import llminspect
 from llminspect.arguments.features import parse_features
+from llminspect.arguments.words import WORD_STARTS
+from llminspect.commands.features.view import render
 from llminspect.core.dictionary import decode, encode
 from llminspect.core.tap import Capture, Edit
 from llminspect.errors import ModelError, UsageError
@@ -21,6 +24,7 @@ from llminspect.files.dictionaries import read_dictionary
 from llminspect.model.dictionary_files import dictionary_of
 from llminspect.opening import open_model
 from tests.closeness import assert_close
+from tests.render.samples import shown
 from tests.schemas import assert_fits
 
 if TYPE_CHECKING:
@@ -259,3 +263,12 @@ def test_the_picture_fits(columns: str, called: Program) -> None:
         assert part in " ".join(shown.split())
     assert max(map(len, shown.splitlines())) <= int(columns)
     assert "SAELens" in called("features", TOY, "--model", "toy", "--feature", "0").out
+
+
+def test_a_sentence_about_lists_stands_below_lists_only(called: Program) -> None:
+    call = ("features", TOY, "hello world !", "--model", "toy")
+    found = llminspect.features(TOY, "hello world !", "toy")
+    assert "The lists hold" in called(*call).out and "The lists hold" in shown(render(found), 80)
+    assert "The lists hold" not in shown(render(replace(found, features=[])), 80)
+    begun = shown(render(replace(found, words=True)), 80)
+    assert f"The lists hold only {WORD_STARTS} (--no-words: all)." in " ".join(begun.split())

@@ -45,7 +45,7 @@ def _parts(result: FeaturesResult) -> Iterator[RenderableType]:
     if result.change is not None and result.baseline is not None:
         yield answers.change(result.baseline, result.change)
     if result.features is not None or result.chosen is not None:
-        yield Group(*(remark(line) for line in notes(result)))
+        yield Group(*(remark(line) for line in notes(result, lists=bool(result.features or result.chosen))))
 
 
 def _headline(facts: DictionaryFacts) -> RenderableType:

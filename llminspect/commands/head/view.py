@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from llminspect.arguments.words import WORD_STARTS
 from llminspect.core.numbers import count, number, percent, ranges, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, spark_row
@@ -161,13 +162,10 @@ def read_of(read: CorpusRead) -> str:
     return f"{several(read.tokens, 'token')} in {several(read.pieces, 'piece')} of {visible(read.path)}{rest}{skipped}"
 
 
-def notes(result: HeadResult | NeuronResult | FeaturesResult) -> Iterator[str]:
-    """What is listed, and what the numbers hold."""
-    yield (
-        "The lists hold tokens that are whole words (--no-words: all)."
-        if result.words
-        else "The lists hold all tokens."
-    )
+def notes(result: HeadResult | NeuronResult | FeaturesResult, *, lists: bool = True) -> Iterator[str]:
+    """What is listed, where there are `lists`, and what the numbers hold."""
+    if lists:
+        yield f"The lists hold only {WORD_STARTS} (--no-words: all)." if result.words else "The lists hold all tokens."
     if result.folded:
         yield f"In the numbers: {'; '.join(result.folded)}."
     if result.left_out:
