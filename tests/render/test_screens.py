@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from llminspect.render.screens import screens
+from llminspect.render.table import table
 from tests.render.samples import shown
 
 
@@ -32,7 +33,44 @@ def test_each_screen_has_the_heading_and_no_more_lines_than_fit(height: int) -> 
     assert kept == [line for line in body.split("\n") if line]
 
 
-def test_a_screen_ends_between_paragraphs_where_one_ends_in_its_second_half() -> None:
+def test_a_screen_ends_between_paragraphs_where_one_ends_below_its_first_third() -> None:
     found = drawn("a\nb\nc\nd\n\ne\nf\ng", 9)
     assert [screen[3:] for screen in found] == [["a", "b", "c", "d", "", ""], ["e", "f", "g"]]
-    assert [screen[3:] for screen in drawn("\n".join("abcdefgh"), 9)] == [[*"abcdef"], [*"gh"]]
+    assert [screen[3:] for screen in drawn("\n".join("abcdefghijkl"), 9)] == [[*"abcdef"], [*"ghijkl"]]
+
+
+def test_a_command_stays_with_what_it_shows() -> None:
+    shown_rows = "\n".join("abcde")
+    found = drawn(f"one\ntwo\nthree\n\n$ llminspect forward\n⋮\n\n{shown_rows}", 13)
+    assert [screen[3] for screen in found] == ["one", "$ llminspect forward"]
+    assert found[1][-5:] == [*"abcde"]
+    # A line with which the view begins is not yet what it shows.
+    found = drawn(f"one\ntwo\nthree\n\n$ llminspect embed\n\n5 vectors\n\n{shown_rows}", 13)
+    assert [screen[3] for screen in found] == ["one", "$ llminspect embed"]
+    # A view that is longer than a screen begins below its command.
+    found = drawn("$ llminspect forward\n\n" + "\n".join("abcdefghij"), 11)
+    assert found[0][3:7] == ["$ llminspect forward", "", "a", "b"]
+
+
+def test_no_screen_has_only_the_end_of_a_block_or_a_remark() -> None:
+    assert [screen[3:] for screen in drawn("\n".join("abcdefg"), 9)] == [["a", "b", "c", "", "", ""], [*"defg"]]
+    found = drawn("a\nb\nc\n\nd\ne\nf\ng\n\nkey", 12)
+    assert [[line for line in screen[3:] if line] for screen in found] == [["a", "b", "c"], [*"defg", "key"]]
+
+
+def test_a_table_that_goes_on_has_its_names_once_more_and_no_row_is_broken() -> None:
+    rows = [(f"row{number}", "first second third fourth") for number in range(8)]
+    listed = table(["unit", "words"], rows, title="all units", note="what is shown")
+    console = Console(width=24, _environ={}, no_color=True)
+    found = [shown(part, 24).splitlines() for part in screens("1. Title", listed, console, 14, fills=False)]
+    names = [line.rstrip() for line in found[0][3:6]]
+    assert names[0] == "all units" and names[1].split() == ["unit", "words"] and set(names[2]) == {"─"}
+    assert len(found) > 2 and all([line.rstrip() for line in screen[3:6]] == names for screen in found)
+    assert all(screen[6].startswith("row") and len(screen) <= 14 for screen in found)
+    assert found[-1][-1] == "what is shown"
+    seen = [line for screen in found for line in screen if line.startswith("row")]
+    assert [line.split()[0] for line in seen] == [name for name, _ in rows]
+    # On a terminal that is too low for both, a row is worth more.
+    low = [shown(part, 24).splitlines() for part in screens("1. Title", listed, console, 8, fills=False)]
+    seen = [line for screen in low for line in screen if line.startswith("row")]
+    assert [line.split()[0] for line in seen] == [name for name, _ in rows]
