@@ -26,7 +26,7 @@ from llminspect.arguments.experiments import (
 from llminspect.arguments.features import feature_edits
 from llminspect.arguments.option import each
 from llminspect.arguments.ranges import shortened
-from llminspect.arguments.words import parse_direction, parse_factor
+from llminspect.arguments.words import parse_direction, parse_factor, sign_in_print, sum_in_print
 from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.intervention import Place, added, replaced, scaled
@@ -173,7 +173,7 @@ def _steerings(
         value = parse_neuron_steering(model, what)[1]  # type: ignore[index]
         # What comes of it goes through a norm, where there is one after the step: no length is known before.
         normed = f"layers.{place.layer}.feedforward.norm_after.weight" in model.params
-        experiment = Experiment("steer", str(place), f"+ {value:g}", None if normed else length)
+        experiment = Experiment("steer", str(place), sign_in_print(value), None if normed else length)
         found.append((added(place, value), experiment))
     return found
 
@@ -185,7 +185,7 @@ def _added_at(model: Model, text: str) -> tuple[Place, Array, str]:
         from llminspect.analysis.directions import saved_direction  # Which reads archives.
 
         place = Place(saved.layer, "stream")
-        return place, saved_direction(model, saved), f"{saved} × {saved.factor:g}"
+        return place, saved_direction(model, saved), sum_in_print(saved.factor, [(1, str(saved))])
     at_neuron = parse_neuron_steering(model, text)
     if at_neuron is None:
         return _direction(model, text)
@@ -204,19 +204,19 @@ def _of_examples(model: Model, files: tuple[str, str], known_D: Array | None) ->
     from llminspect.analysis.directions import difference_of_texts
 
     examples = parse_examples(files)
-    what = f"{examples.positive} − {examples.negative} × {examples.factor:g}"
+    what = sum_in_print(examples.factor, [(1, str(examples.positive)), (-1, str(examples.negative))])
     return Place(examples.layer, "stream"), difference_of_texts(model, examples) if known_D is None else known_D, what
 
 
 def _direction(model: Model, text: str) -> tuple[Place, Array, str]:
     """`London - Paris@10*2`: where, twice the difference of the two streams after layer 10 [D] (or of what the words
     give at another place), and how it reads."""
-    expression, terms, place_text, factor = parse_direction(text)
+    terms, place_text, factor = parse_direction(text)
     place = parse_steered(model, place_text)
     parts = [weight * _vector_of(model, word, place) for weight, word in terms]
     with np.errstate(over="ignore"):  # The logits say so.
         direction_D = factor * np.sum(parts, axis=0)
-    return place, direction_D, f"{expression} × {factor:g}"
+    return place, direction_D, sum_in_print(factor, terms)
 
 
 def _vector_of(model: Model, word: str, place: Place) -> Array:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Protocol, get_args
 
 from llminspect.arguments.option import Texts, argument, each, option
 from llminspect.arguments.ranges import Choice, check_exists, is_index, shortened
-from llminspect.arguments.words import WORD_STARTS, parse_factor
+from llminspect.arguments.words import WORD_STARTS, parse_factor, sign_in_print
 from llminspect.core.dataclass import dataclass
 from llminspect.errors import UsageError
 
@@ -81,7 +81,9 @@ class FeatureEdit:
 
     @property
     def what(self) -> str:
-        return "zero" if self.kind == "ablate" else f"{'×' if self.kind == 'scale' else '+'} {self.value:g}"
+        if self.kind == "ablate":
+            return "zero"
+        return f"× {self.value:g}" if self.kind == "scale" else sign_in_print(self.value)
 
 
 class Changing(Protocol):

@@ -200,8 +200,8 @@ def parse_sum(expression: str, option: str, *, phrases: bool = False) -> list[tu
     return terms
 
 
-def parse_direction(text: str) -> tuple[str, list[tuple[float, str]], str, float]:
-    """`London - Paris@10*1.5`: the sum as it stands there, its words with their factors, the place, the factor.
+def parse_direction(text: str) -> tuple[list[tuple[float, str]], str, float]:
+    """`London - Paris@10*1.5`: the words of the sum with their factors, the place, the factor.
 
     Quotes around the whole sum are dropped, and a sum without a factor has 1. Raises UsageError.
     """
@@ -216,7 +216,32 @@ def parse_direction(text: str) -> tuple[str, list[tuple[float, str]], str, float
     times = parse_factor(factor) if star else 1.0
     if times is None:
         raise UsageError(f"--steer: {shortened(factor)!r} is not a number", example)
-    return expression, parse_sum(expression, "--steer", phrases=True), place, times
+    return parse_sum(expression, "--steer", phrases=True), place, times
+
+
+def sum_in_print(factor: float, terms: Sequence[tuple[float, str]]) -> str:
+    """`4 × (love − hate)`: a factor and a sum as a formula has them; what has a space, or is a sign, in quotes."""
+    if len(terms) == 1:
+        return _term(factor * terms[0][0], terms[0][1], first=True)
+    inside = "".join(_term(weight, word, first=not index) for index, (weight, word) in enumerate(terms))
+    return inside if factor == 1 else _scaled(factor, f"({inside})")
+
+
+def _term(weight: float, word: str, *, first: bool) -> str:
+    """A word of a sum, with the sign that it has there."""
+    name = f"“{word}”" if re.search(r"\s", word) or not re.search(r"\w", word) else word
+    sign = "" if first else " − " if weight < 0 else " + "
+    return sign + _scaled(weight if first else abs(weight), name)
+
+
+def sign_in_print(value: float) -> str:
+    """`+ 3`, `− 0.5`: what is added."""
+    return f"{'−' if value < 0 else '+'} {abs(value):g}"
+
+
+def _scaled(factor: float, what: str) -> str:
+    sign = "−" if factor < 0 else ""
+    return f"{sign}{what}" if abs(factor) == 1 else f"{sign}{abs(factor):g} × {what}"
 
 
 def parse_factor(text: str) -> float | None:

@@ -8,7 +8,7 @@ import pytest
 
 from llminspect.arguments.experiments import parse_place
 from llminspect.arguments.ranges import Choice, parse_choice, parse_ids
-from llminspect.arguments.words import find_word, one_token, parse_direction, parse_pair, parse_sum
+from llminspect.arguments.words import find_word, one_token, parse_direction, parse_pair, parse_sum, sign_in_print, sum_in_print
 from llminspect.errors import UsageError
 from llminspect.opening import open_model
 from llminspect.text.prompt import Prompt
@@ -92,13 +92,34 @@ def test_an_unknown_form_is_no_long_word(expression: str) -> None:
 @pytest.mark.parametrize(
     ("text", "direction"),
     [
-        ("London − Paris@10", ("London − Paris", [(1, "London"), (-1, "Paris")], "10", 1)),
-        ('"me@home" @ 3 * -2e1', ("me@home", [(1, "me@home")], "3", -20)),
-        ("x@0*−.5", ("x", [(1, "x")], "0", -0.5)),
+        ("London − Paris@10", ([(1, "London"), (-1, "Paris")], "10", 1)),
+        ('"me@home" @ 3 * -2e1', ([(1, "me@home")], "3", -20)),
+        ("x@0*−.5", ([(1, "x")], "0", -0.5)),
     ],
 )
 def test_directions(text: str, direction: Any) -> None:
     assert parse_direction(text) == direction
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("love - hate@6*4", "4 × (love − hate)"),
+        ("love - hate@6", "love − hate"),
+        ("love - hate@6*-1", "−(love − hate)"),
+        ("love + 2*joy - 0.5*hate@6*-0.5", "−0.5 × (love + 2 × joy − 0.5 × hate)"),
+        ("love@6*4", "4 × love"),
+        ("2*love@6*-4", "−8 × love"),
+        ('New York - well-known - "-"@6*2', "2 × (“New York” − well-known − “-”)"),
+    ],
+)
+def test_directions_in_print(text: str, printed: str) -> None:
+    terms, _, factor = parse_direction(text)
+    assert sum_in_print(factor, terms) == printed
+
+
+def test_what_is_added_has_one_sign() -> None:
+    assert [sign_in_print(value) for value in (3, -0.5)] == ["+ 3", "− 0.5"]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_steering_adds_the_saved_direction(called: Program, tmp_path: Path) -> N
         assert_close(after[name] - before[name], np.tile(expected, (2, 1)), 1e-4)
         assert done.where == f"{parsed.layer}.stream"
     document = called("forward", "A cat", "--steer", f"{file}:a@4*2", "--json").json
-    assert document["change"]["experiments"][0]["what"] == f"{file}:a × 2"
+    assert document["change"]["experiments"][0]["what"] == f"2 × {file}:a"
 
 
 def test_steering_from_examples_adds_the_difference_of_the_means(called: Program, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_steering_from_examples_adds_the_difference_of_the_means(called: Program
     assert_close(difference_of_texts(model, parse_examples(given)), 1.5 * (means[0] - means[1]))
     both = called("forward", "It was", "--steer-from", *given, "--steer", "London@3*1", "--json").json
     kinds = [(done["where"], done["what"]) for done in both["change"]["experiments"]]
-    assert kinds == [("3.stream", "London × 1"), ("7.stream", f"{paths[0]} − {paths[1]} × 1.5")]
+    assert kinds == [("3.stream", "London"), ("7.stream", f"1.5 × ({paths[0]} − {paths[1]})")]
     result = llminspect.forward("It was", model, steer_from=given)
     assert result.change is not None and result.change.kl > 0
 

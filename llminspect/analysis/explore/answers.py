@@ -81,7 +81,7 @@ def check_change(model: Model, state: ExploreState, kind: str, value: str) -> No
         return
     if kind == "steer":
         if parse_saved(value) is None and parse_neuron_steering(model, value) is None:
-            parse_steered(model, parse_direction(value)[2])
+            parse_steered(model, parse_direction(value)[1])
         return
     where, times = value, "1"
     if kind == "scale":
