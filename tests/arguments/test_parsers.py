@@ -8,7 +8,15 @@ import pytest
 
 from llminspect.arguments.experiments import parse_place
 from llminspect.arguments.ranges import Choice, parse_choice, parse_ids
-from llminspect.arguments.words import find_word, one_token, parse_direction, parse_pair, parse_sum, sign_in_print, sum_in_print
+from llminspect.arguments.words import (
+    find_word,
+    one_token,
+    parse_direction,
+    parse_pair,
+    parse_sum,
+    sign_in_print,
+    sum_in_print,
+)
 from llminspect.errors import UsageError
 from llminspect.opening import open_model
 from llminspect.text.prompt import Prompt

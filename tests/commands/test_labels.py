@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,7 +123,10 @@ def test_an_experiment_is_compared_with_the_token_labels_and_the_answer_before(n
         assert getattr(result, f"baseline_{key}") == getattr(plain, key)
     assert (result.token_labels, result.span_logits) != (plain.token_labels, plain.span_logits)
     ran = called("forward", "--ids", "5,6,7", "--ablate", "0.attention", "--model", str(GOLDEN / name), COLUMNS="60")
-    assert ("before" if name == "bert-token" else "without the experiment") in " ".join(ran.out.split())
+    words = r"token before prob after prob" if name == "bert-token" else r"answer before: .* answer after: "
+    assert re.search(words, " ".join(ran.out.split()))
+    ran = called("forward", "--ids", "5,6,7", "--ablate", "0.attention", "--model", str(GOLDEN / "llama-sequence"))
+    assert ran.out.index("labels of the text, before") < ran.out.index("labels of the text, after")
 
 
 def test_top_counts_labels(called: Program) -> None:

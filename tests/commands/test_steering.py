@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,15 @@ def test_london_in_place_of_paris(smollm2: Model) -> None:
     assert moved[" London"].prob_after > 3 * moved[" London"].prob_before
     assert found.experiments[0].length is not None
     assert found.experiments[0].length < 1
+
+
+def test_both_texts_are_named_as_in_every_other_comparison(called: Program) -> None:
+    """And where a text begins with a space it is seen, as at every other token."""
+    lines = called("generate", TEXT, "--max-tokens", "2", "--ablate", "3.2").out.splitlines()
+    assert [line.split()[0] for line in lines if re.match(r"(before|after|with|without) +·", line)] == [
+        "before",
+        "after",
+    ]
 
 
 def test_a_direction_that_drowns_the_text_is_named(called: Program) -> None:

@@ -29,16 +29,14 @@ def head_views(result: ForwardResult) -> list[RenderableType]:
     views: list[RenderableType] = []
     what = "labels" if result.choices is None else "choices"
     if result.baseline_labels:
-        views += [text_labels(result.baseline_labels, f"{what} without the experiment"), Text()]
+        views += [text_labels(result.baseline_labels, f"{what} of the text, before"), Text()]
     if result.labels:
-        views.append(text_labels(result.labels, f"{what} of the text"))
+        views.append(text_labels(result.labels, f"{what} of the text{', after' if result.baseline_labels else ''}"))
     texts = [shown_text(token) for token in result.source or result.tokens]
     if result.token_labels is not None:
         views.append(token_labels(result.token_labels, texts, result.baseline_token_labels))
     if result.span is not None and result.span_logits is not None:
-        views.append(answer(result.span, result.span_logits, texts))
-    if result.baseline_span is not None:
-        views.append(answer_line(result.baseline_span, "without the experiment: "))
+        views.append(answer(result.span, result.span_logits, texts, result.baseline_span))
     return views
 
 
@@ -56,25 +54,29 @@ def token_labels(
     labels: Sequence[TokenLabel], texts: Sequence[str], before: Sequence[TokenLabel] | None = None
 ) -> RenderableType:
     """A line a token; of an experiment with the label `before`."""
-    rows: list[list[Cell]] = [
-        [str(found.index), visible(text, True), visible(found.label), percent(found.prob, 2), BarCell(found.prob, 12)]
-        for found, text in zip(labels, texts, strict=True)
-    ]
-    columns: Columns = [Column("index", "right"), "token", "label", Column("prob", "right"), ""]
-    if before is not None:
-        columns += ["before", Column("prob", "right")]
-        for row, found in zip(rows, before, strict=True):
-            row += [visible(found.label), percent(found.prob, 2)]
+    rows: list[list[Cell]] = []
+    for at, (found, text) in enumerate(zip(labels, texts, strict=True)):
+        earlier: list[Cell] = [] if before is None else [visible(before[at].label), percent(before[at].prob, 2)]
+        now = [visible(found.label), percent(found.prob, 2), BarCell(found.prob, 12)]
+        rows.append([str(found.index), visible(text, True), *earlier, *now])
+    columns: Columns = [Column("index", "right"), "token"]
+    columns += ["label"] if before is None else ["before", Column("prob", "right"), "after"]
+    columns += [Column("prob", "right"), ""]
     # A head that knows one label says how probable that is, be it less than half.
     title = "the label of each token, the most probable where there are several"
     return table(columns, rows, title=title)
 
 
-def answer(span: AnswerSpan, logits: Sequence[SpanLogits], texts: Sequence[str]) -> RenderableType:
-    """Every token by its logits, and the answer."""
+def answer(
+    span: AnswerSpan, logits: Sequence[SpanLogits], texts: Sequence[str], before: AnswerSpan | None = None
+) -> RenderableType:
+    """Every token by its logits, and the answer; of an experiment with that of `before`."""
     starts = value_strip(texts, [each.start for each in logits], scale="diverging", name="logit as the start")
     ends = value_strip(texts, [each.end for each in logits], scale="diverging", name="logit as the end")
-    return Group(starts, Text(), ends, Text(), answer_line(span, "answer: "))
+    lines = [answer_line(span, "answer: ")]
+    if before is not None:
+        lines = [answer_line(before, "answer before: "), answer_line(span, "answer after: ")]
+    return Group(starts, Text(), ends, Text(), *lines)
 
 
 def answer_line(span: AnswerSpan, title: str) -> Text:
@@ -90,7 +92,7 @@ LONGEST = 120
 """Cells of a continuation."""
 LOG = "log p: the natural logarithm of the probability of all its tokens, one after the other"
 MEAN = "; per token: the same, divided by how many they are"
-PLAIN = "; unchanged: log p without what was changed in the model"
+PLAIN = "; before: with nothing changed in the model"
 SHARE = "; of these: its share of the probability of all these continuations"
 
 
@@ -109,9 +111,15 @@ def _ranking(found: Sequence[Continuation], long: bool, *, bars: bool) -> SizedT
     for each in found:
         prob = percent(float(np.exp(each.logprob)), 2)
         name = Text(shorten(visible(each.text, True), LONGEST))
-        rows.append([name, each.logprob, each.baseline_logprob, each.mean_logprob, prob, percent(each.share)])
+        rows.append([name, each.baseline_logprob, each.logprob, each.mean_logprob, prob, percent(each.share)])
         rows[-1].append(BarCell(each.share, 12))
-    names = ("log p", "unchanged" if plain else None, "per token" if long else None, "probability", "of these")
+    names = (
+        "log p before" if plain else None,
+        "log p after" if plain else "log p",
+        "per token" if long else None,
+        "probability",
+        "of these",
+    )
     right = [None if name is None else Column(name, "right", whole=True) for name in names]
     return table(
         ["continuation", *right, "" if bars else None],

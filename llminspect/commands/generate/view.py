@@ -16,7 +16,7 @@ from llminspect.commands.generate.unmasking import unmasking_view
 from llminspect.core.numbers import count, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
-from llminspect.render.safe import visible
+from llminspect.render.safe import label, visible
 from llminspect.render.section import Drawn, remark
 from llminspect.render.table import SHORTEST_BAR, Cell, Column, Columns, Entries, SizedTable, first_fitting, table
 from llminspect.render.token_strip import value_strip
@@ -241,10 +241,10 @@ def beam_table(beams: Sequence[Beam]) -> RenderableType:
 
 
 def change_view(baseline: UnchangedCompletion, change: CompletionChange, completion: str) -> RenderableType:
-    """What the model writes without and with the experiment."""
+    """What the model writes before and after the change."""
     first = change.first_difference
     line = "no token differs" if first is None else f"token {first} is the first that differs"
-    rows = [["without", visible(baseline.completion, False)], ["with", visible(completion, False)]]
+    rows = [["before", label(baseline.completion)], ["after", label(completion)]]
     shown = table([Column("", quiet=True), Column("completion")], rows)
     return Group(*experiments_made(change.experiments), shown, Text(line, theme.QUIET))
 
