@@ -57,7 +57,7 @@ def token_labels(
     rows: list[list[Cell]] = []
     for at, (found, text) in enumerate(zip(labels, texts, strict=True)):
         earlier: list[Cell] = [] if before is None else [visible(before[at].label), percent(before[at].prob, 2)]
-        now = [visible(found.label), percent(found.prob, 2), BarCell(found.prob, 12)]
+        now: list[Cell] = [visible(found.label), percent(found.prob, 2), BarCell(found.prob, 12)]
         rows.append([str(found.index), visible(text, True), *earlier, *now])
     columns: Columns = [Column("index", "right"), "token"]
     columns += ["label"] if before is None else ["before", Column("prob", "right"), "after"]
@@ -113,13 +113,8 @@ def _ranking(found: Sequence[Continuation], long: bool, *, bars: bool) -> SizedT
         name = Text(shorten(visible(each.text, True), LONGEST))
         rows.append([name, each.baseline_logprob, each.logprob, each.mean_logprob, prob, percent(each.share)])
         rows[-1].append(BarCell(each.share, 12))
-    names = (
-        "log p before" if plain else None,
-        "log p after" if plain else "log p",
-        "per token" if long else None,
-        "probability",
-        "of these",
-    )
+    logs = ("log p before", "log p after") if plain else (None, "log p")
+    names = (*logs, "per token" if long else None, "probability", "of these")
     right = [None if name is None else Column(name, "right", whole=True) for name in names]
     return table(
         ["continuation", *right, "" if bars else None],
