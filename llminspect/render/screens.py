@@ -34,9 +34,9 @@ def screens(
 ) -> list[RenderableType]:
     """The body below its heading, as many times as it takes for none to have more than `height` lines.
 
-    A screen ends before an empty line where one is below its first third, a command stays with what it shows, and a table
-    that goes on has its names once more. Of several, each says which it is. Each fills
-    its lines, so that the heading comes to stand at the top; the last one only where it `fills`.
+    A screen ends before an empty line where one is below its first third, a command stays with what it shows, and a
+    table that goes on has its names once more. Of several, each says which it is. Each fills its lines, so that the
+    heading comes to stand at the top; the last one only where it `fills`.
     """
     colors = console.color_system is not None and not console.no_color
 
