@@ -57,7 +57,9 @@ def _whole(model: Model, capture: Capture, ids: list[int], position: int) -> Ite
     hot_V = one_hot(np.asarray([ids[position]]), sizes.V)[0]
     yield Written("x", f"one-hot row of {word!r}, id {ids[position]}", None, hot_V)
     embedded_D = capture["embedding.output"][position]
-    yield Written("e", "x · E", f"row {ids[position]} of E = {_rows(params['embedding.weight'])}", embedded_D)
+    yield Written(
+        "e", "x · E", f"row {ids[position]} of E (counted from 0) = {_rows(params['embedding.weight'])}", embedded_D
+    )
     layer = params.layer(0)
     if "layers.0.attention.weights" in capture.arrays:
         yield from _attention(capture, layer["attention.query.weight"], position)
@@ -119,7 +121,7 @@ def _ending(model: Model, capture: Capture, position: int, answer: Candidate) ->
         yield Written("m", f"{hidden} · Mᵀ", "in as few numbers as a row of the embedding has", narrow_M[0])
         hidden_D, hidden = narrow_M[0], "m"
     row_D = unembedding(model)[answer.id]
-    yield Written(f"U[{answer.text}]", f"row {answer.id} of the unembedding", None, row_D)
+    yield Written(f"U[{answer.text}]", f"row {answer.id} of the unembedding (counted from 0)", None, row_D)
     bias_V = model.params.get("unembedding.bias")
     bias, added = ("", "") if bias_V is None else (" + b", f" + {number(float(bias_V[answer.id]), 3)}")
     name, logit = f"logit[{answer.text}]", capture["final.logits"][0, answer.id]

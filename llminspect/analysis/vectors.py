@@ -60,7 +60,7 @@ class Outlier:
 
 @dataclass(frozen=True)
 class TableLookup:
-    """e = v E: the one-hot rows [T, V] and the table [V, D] that they pick from, written out where both are small."""
+    """e = x · E: the one-hot rows [T, V] and the table [V, D] that they pick from, written out where both are small."""
 
     rows: int
     dim: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +33,8 @@ def number(value: float, digits: int = 4) -> str:
         if "." in mantissa:
             mantissa = mantissa.rstrip("0").rstrip(".")
         return f"{mantissa}e{int(exponent)}"
-    return _positional(value, max(digits, math.floor(math.log10(abs(value))) + 1))
+    text = fixed(value, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def column(values: Iterable[float], digits: int = 4) -> list[str]:
@@ -47,11 +49,20 @@ def column(values: Iterable[float], digits: int = 4) -> list[str]:
         texts = [number(value, digits) for value in values]
     else:
         most = max(0, digits - 1 - math.floor(math.log10(max(finite))))
-        written = [_positional(round(value, most), 17) for value in values if math.isfinite(value)]
-        decimals = min(most, max(len(text.partition(".")[2]) for text in written))
-        texts = [f"{value:z.{decimals}f}" if math.isfinite(value) else number(value) for value in values]
+        written = [fixed(value, most).partition(".")[2] for value in values if math.isfinite(value)]
+        decimals = max(len(text.rstrip("0")) for text in written)
+        texts = [fixed(value, decimals) if math.isfinite(value) else number(value) for value in values]
     wide = max(map(len, texts), default=0)
     return [text.rjust(wide) for text in texts]
+
+
+def fixed(value: float, decimals: int) -> str:
+    """A number with so many decimals. As at school, the half of a decimal goes up, away from 0, and what counts is the
+    shortest decimal that means the number: 4.625 is 4.63, 5.375 is 5.38, and so is 2.675 2.68."""
+    if not math.isfinite(value) or abs(value) >= 1e15:
+        return f"{value:.{decimals}f}"
+    written = Decimal(repr(_shortest(value))).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+    return f"{written if written else abs(written):f}"
 
 
 def vector(values: ArrayLike, limit: int = 8, digits: int = 4) -> str:
@@ -86,9 +97,9 @@ def shape(sizes: Sequence[int]) -> str:
     return " × ".join(f"{size:,}" for size in sizes) or "a single number"
 
 
-def several(number: int, thing: str) -> str:
-    """A number of things in words: "1 token", "1,234 tokens"."""
-    return f"{count(number)} {thing}" if number == 1 else f"{count(number)} {thing}s"
+def several(number: int, thing: str, things: str = "") -> str:
+    """A number of things in words: "1 token", "1,234 tokens"; `things` where an s does not make the plural."""
+    return f"{count(number)} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def count(value: int) -> str:
@@ -113,7 +124,7 @@ def percent(probability: float, decimals: int = 1) -> str:
         return f"<{least:.{decimals}f}%"
     if 100 - least / 2 <= probability * 100 < 100:
         return f">{100 - least:.{decimals}f}%"
-    return f"{probability * 100:.{decimals}f}%"
+    return f"{fixed(probability * 100, decimals)}%"
 
 
 def duration(seconds: float) -> str:
@@ -151,8 +162,3 @@ def ranges(numbers: Iterable[int]) -> str:
 def _shortest(value: float) -> float:
     """A float32 as the float whose shortest decimal is that of the float32."""
     return float(str(value)) if isinstance(value, (np.float32, np.float16)) else float(value)
-
-
-def _positional(value: float, digits: int) -> str:
-    text = np.format_float_positional(value, precision=digits, unique=True, fractional=False, trim="-")
-    return "0" if text == "-0" else text

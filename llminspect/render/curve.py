@@ -13,9 +13,9 @@ from rich.style import Style
 from rich.text import Text
 
 from llminspect.core.dataclass import dataclass
-from llminspect.core.numbers import count, number
+from llminspect.core.numbers import count, fixed, number
 from llminspect.render import theme
-from llminspect.render.plot import Canvas, room_for
+from llminspect.render.plot import Canvas, framed, room_for
 from llminspect.render.safe import visible, width
 from llminspect.render.section import Drawn
 
@@ -53,8 +53,7 @@ def curve(
         ends = [number(plane.high, 3), number(plane.low, 3)]
         most = "" if counts_B is None else count(int(counts_B.max()))
         margin = max(map(width, (*ends, most)))
-        yield Text(f"{ends[0].rjust(margin)} ↑ {axes[1]}", theme.QUIET, no_wrap=True)
-        yield from _framed(_drawn(plane, x_P, y_P, points), ends[1], margin)
+        yield from framed(_drawn(plane, x_P, y_P, points), axes[1], (ends[0], ends[1]), margin)
         yield _axis(plane, axes[0], beyond, margin)
         if counts_B is not None:
             yield from _columns(counts_B, np.ones_like(counts_B) if full_B is None else full_B, columns, margin, most)
@@ -106,21 +105,16 @@ def _drawn(
         for crossed in range(row if before is None else before + step * (row != before), row + step, step):
             canvas.write(column, crossed, "•", theme.BAR, taken=False)
         before = row
-    spots = [(plane.column(x), plane.row(y), name) for x, y, name in points]
-    for at, row, _ in spots:
+    spots: dict[tuple[int, int], list[str]] = {}
+    for x, y, name in points:
+        spots.setdefault((plane.column(x), plane.row(y)), []).append(name)
+    for at, row in spots:
         canvas.write(at, row, "●", theme.BAR_CHOSEN)
-    for at, row, name in spots:
+    for (at, row), names in spots.items():
+        name = ", ".join(names)
         if (room := room_for(canvas, at, row, width(name))) is not None:
             canvas.label(*room, name, Style())
     return canvas
-
-
-def _framed(canvas: Canvas, lowest: str, margin: int) -> Iterator[Text]:
-    for index, row in enumerate(canvas.lines()):
-        line = Text(no_wrap=True, overflow="crop")
-        tick = lowest if index == canvas.rows - 1 else ""
-        yield line.append(tick.rjust(margin) + " │", theme.QUIET).append_text(row)
-    yield Text(" " * margin + " └" + "─" * canvas.columns, theme.LINE, no_wrap=True, overflow="crop")
 
 
 def _axis(plane: _Plane, name: str, beyond: tuple[bool, bool], margin: int) -> Text:
@@ -186,7 +180,7 @@ def series(
     low, high = limits
 
     def tick(value: float) -> str:
-        return f"{100 * value:.0f}%" if percents else number(value, 2)
+        return f"{fixed(100 * value, 0)}%" if percents else number(value, 2)
 
     def draw(_: Console, options: ConsoleOptions) -> Iterator[Text]:
         margin = max(len(tick(value)) for value in limits)

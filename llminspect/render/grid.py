@@ -14,6 +14,7 @@ from rich.text import Text
 
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import column as number_column
+from llminspect.core.numbers import fixed
 from llminspect.render import theme
 from llminspect.render.safe import fit, shorten, visible, width
 
@@ -123,7 +124,7 @@ def _texts(picture: Picture, room: int) -> list[list[str]] | None:
     flat = picture.values_RC.ravel()
     seen = flat[np.isfinite(flat)]
     if seen.size and seen.min() >= 0 and 0.1 <= seen.max() <= 1:
-        two = [f"{value:.2f}" for value in flat]
+        two = [fixed(float(value), 2) for value in flat]
         forms = [two, [text.removeprefix("0") for text in two]]
     else:
         forms = [number_column(flat, digits) for digits in (3, 2)]

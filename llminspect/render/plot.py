@@ -12,7 +12,7 @@ from rich.console import Console, ConsoleOptions
 from rich.style import Style
 from rich.text import Text
 
-from llminspect.core.numbers import number
+from llminspect.core.numbers import number, several
 from llminspect.render import theme
 from llminspect.render.grid import legend
 from llminspect.render.safe import label, shorten, visible, width
@@ -73,12 +73,15 @@ def scatter(
         exact_N2 = np.round((shown_N2 - low) / (high - low) * [columns - 1, rows - 1], 6)
         places = [(int(x), rows - 1 - int(y)) for x, y in np.rint(exact_N2)]
         entries = _draw_points(canvas, places, names, signs)
-        yield from _framed(canvas, low, high, (visible(axes[0]), visible(axes[1])))
+        highest, lowest = (shorten(number(end, 3), 8) for end in (high[1], low[1]))
+        margin = max(width(highest), width(lowest))
+        yield from framed(canvas, visible(axes[1]), (highest, lowest), margin)
+        yield _axis(canvas, low[0], high[0], visible(axes[0]), margin)
         if groups is not None:
             yield Text("   ").join(Text.assemble(look, f" {kind}") for look, kind in zip(looks, kinds, strict=True))
         yield from _point_legend(entries, options.max_width)
         if left_out := int((~seen).sum()):
-            yield Text(f"{left_out} points are not finite and not shown", theme.QUIET)
+            yield Text(f"{several(left_out, 'point')} not finite and not shown", theme.QUIET)
 
     return Drawn(draw, title=title, least=30)
 
@@ -124,7 +127,7 @@ def _point_legend(entries: list[tuple[str, str]], total: int) -> Iterator[Text]:
     if keyed:
         yield from legend("points:", keyed, total)
     if len(keyed) < len(entries):
-        yield Text(f"{len(entries) - len(keyed)} places more have no room for a label", theme.QUIET)
+        yield Text(f"{several(len(entries) - len(keyed), 'more place')} without room for a label", theme.QUIET)
 
 
 def _limits(
@@ -152,22 +155,20 @@ def room_for(canvas: Canvas, x: int, y: int, cells: int) -> tuple[int, int] | No
     return None
 
 
-def _framed(
-    canvas: Canvas, low: NDArray[np.floating], high: NDArray[np.floating], axes: tuple[str, str]
-) -> Iterator[Text]:
-    """The canvas with an axis at the left and one below, the ends of each labelled, and their names."""
-    ticks = [shorten(text.strip(), 8) for text in (number(high[1], 3), number(low[1], 3))]
-    margin = max(map(width, ticks))
-    yield Text(" " * (margin - width(ticks[0])) + f"{ticks[0]} ↑ {axes[1]}", theme.QUIET, no_wrap=True)
-    rows = list(canvas.lines())
-    for index, row in enumerate(rows):
-        tick = ticks[1] if index == len(rows) - 1 else ""
+def framed(canvas: Canvas, name: str, ends: tuple[str, str], margin: int) -> Iterator[Text]:
+    """The canvas with an axis at the left, its ends named in their rows, its name above, and a line below."""
+    yield Text(" " * margin + f" ↑ {name}", theme.QUIET, no_wrap=True)
+    ticks = {canvas.rows - 1: ends[1], 0: ends[0]}
+    for index, row in enumerate(canvas.lines()):
         line = Text(no_wrap=True, overflow="crop")
-        yield line.append(tick.rjust(margin) + " │", theme.QUIET).append_text(row)
+        yield line.append(ticks.get(index, "").rjust(margin) + " │", theme.QUIET).append_text(row)
     yield Text(" " * margin + " └" + "─" * canvas.columns, theme.LINE, no_wrap=True, overflow="crop")
-    left, right = number(low[0], 3), f"{axes[0]} → {number(high[0], 3)}"
+
+
+def _axis(canvas: Canvas, low: float, high: float, name: str, margin: int) -> Text:
+    left, right = number(low, 3), f"{name} → {number(high, 3)}"
     gap = max(1, canvas.columns - width(left) - width(right))
-    yield Text(" " * (margin + 2) + left + " " * gap + right, theme.QUIET, no_wrap=True, overflow="ellipsis")
+    return Text(" " * (margin + 2) + left + " " * gap + right, theme.QUIET, no_wrap=True, overflow="ellipsis")
 
 
 class Canvas:

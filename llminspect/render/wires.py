@@ -12,7 +12,7 @@ from rich.style import Style
 from rich.text import Text
 
 from llminspect.core.dataclass import dataclass
-from llminspect.core.numbers import count, several
+from llminspect.core.numbers import count, fixed, several
 from llminspect.render import theme
 from llminspect.render.cells import Curve, PictureConsole
 from llminspect.render.layered import arranged
@@ -191,7 +191,9 @@ def _below(sizes: list[int], shown: Sequence[Wire], nodes: int, of_nodes: int) -
     """The key, and what is left out."""
     largest = max(abs(wire.value) for wire in shown)
     signs = [Text.assemble((line, style), f" {sign}") for line, sign, style in _SIGNS]
-    yield Entries([Text("the thicker a line, the larger its score:"), *signs, Text(f"the thickest: {largest:.2f}")])
+    yield Entries(
+        [Text("the thicker a line, the larger its score:"), *signs, Text(f"the thickest: {fixed(largest, 2)}")]
+    )
     left = sizes[-1] - len(shown)
     drawn = f"drawn: the strongest {several(len(shown), 'edge')} with what joins them, and {several(nodes, 'node')}"
     if left:

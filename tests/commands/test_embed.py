@@ -131,7 +131,7 @@ def test_renderings_fit_their_width(options: dict[str, Any], columns: int) -> No
 
 def test_the_one_hot_product_is_written_out() -> None:
     text = shown(render(result_of("world")))
-    assert "e = v E" in text
+    assert "e = x · E" in text
     assert "[[0, 1, 0]]" in text
     assert "= [[0.3, 0.4]]" in text
 

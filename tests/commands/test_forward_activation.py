@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from llminspect.core.tap import Capture
 from llminspect.model.toy import TOYS
 from llminspect.opening import BUILT_IN, open_model
 from llminspect.render.curve import curve
+from tests.render.samples import lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +48,15 @@ def test_the_toy_by_hand(called: Program) -> None:
     }
     assert step["curve"]["passed"] == pytest.approx(3 / 5) and "counts" not in step["curve"]
     assert [entry["text"] for entry in found["next"]] == ["world", "!", "hello"]
+
+
+def test_the_curve_names_its_points_and_its_axis_ends_in_their_rows(called: Program) -> None:
+    shown = called("forward", "hello", "--model", "toy-relu", "--steps").out.splitlines()
+    top = next(line for line in shown if line.startswith("2 │"))
+    assert "unit 0 ●" in top
+    assert {unit for line in shown for unit in re.findall(r"unit \d", line)} == {"unit 0", "unit 1", "unit 2"}
+    here = curve([0, 1], [0, 1], [(0.5, 0.5, "unit 3"), (0.5, 0.5, "unit 4")])
+    assert "● unit 3, unit 4" in "\n".join(lines(here, 60))
 
 
 def test_each_word_of_the_toy_leads_to_the_next_and_only_with_its_activation(called: Program) -> None:

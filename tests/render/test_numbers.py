@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llminspect.core.numbers import byte_size, column, duration, matrix, number, percent, several, shape, vector
+from llminspect.core.numbers import byte_size, column, duration, fixed, matrix, number, percent, several, shape, vector
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,16 @@ def test_number(value: float, expected: str) -> None:
 def test_number_is_as_near_as_its_digits_allow(value: float, digits: int) -> None:
     written = float(number(value, digits))
     assert written == pytest.approx(value, rel=0.51 * 10.0 ** (1 - digits), abs=1e-300)
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "expected"),
+    [(4.625, 2, "4.63"), (5.375, 2, "5.38"), (-4.625, 2, "-4.63"), (2.675, 2, "2.68"), (-0.001, 2, "0.00"),
+     (7, 1, "7.0"), (np.float32(0.125), 2, "0.13"), (1e20, 0, "100000000000000000000"), (math.inf, 2, "inf")],
+)  # fmt: skip
+def test_a_half_goes_up_in_every_form(value: float, decimals: int, expected: str) -> None:
+    assert fixed(value, decimals) == expected
+    assert [number(4.625, 3), *column([4.625, 5.375], 3), percent(0.04625, 2)] == ["4.63", "4.63", "5.38", "4.63%"]
 
 
 def test_column() -> None:
@@ -99,3 +109,4 @@ def test_units() -> None:
 )
 def test_one_thing_is_not_several(number: int, words: str) -> None:
     assert several(number, "token") == words
+    assert several(number, "pass", "passes") == words.replace("token", "pass").replace("passs", "passes")

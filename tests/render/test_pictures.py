@@ -73,8 +73,8 @@ def test_a_deep_tree_is_shown() -> None:
 def test_scatter_labels_its_points_and_axes() -> None:
     picture = scatter([[0, 0], [4, 0], [0, 2]], ["low", " right", "up"], axes=("PC 1 (60%)", "PC 2"), height=6)
     assert lines(picture, 40) == [
-        " 2.1 ↑ PC 2",
-        "     │    ● up",
+        "     ↑ PC 2",
+        " 2.1 │    ● up",
         "     │    ┊",
         "     │    ┊",
         "     │    ┊",
@@ -112,10 +112,10 @@ def test_scatter_has_equal_units_on_both_axes() -> None:
 
 
 def test_scatter_says_what_it_leaves_out_and_refuses_what_does_not_match() -> None:
-    assert "1 points are not finite" in shown(scatter([[0.0, 0.0], [np.nan, 1.0]], ["a", "b"]))
+    assert "1 point not finite" in shown(scatter([[0.0, 0.0], [np.nan, 1.0]], ["a", "b"]))
     assert lines(scatter(np.zeros((0, 2)), [])) == ["nothing to show: no points"]
     many = scatter(np.random.default_rng(0).normal(size=(900, 2)), ["word"] * 900)
-    assert "have no room for a label" in shown(many)
+    assert "without room for a label" in shown(many)
     with pytest.raises(ValueError, match="shape"):
         scatter(np.zeros((2, 3)), ["a", "b"])
     with pytest.raises(ValueError, match="1 labels for 2 points"):

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from llminspect.analysis.result import shown_text
-from llminspect.core.numbers import count, number
+from llminspect.core.numbers import count, fixed, number
 from llminspect.render.arcs import Arc, arcs
 from llminspect.render.safe import label
 from llminspect.render.section import headed, section
@@ -57,7 +57,7 @@ def _sentence(find: Find, result: AttendResult) -> RenderableType:
     texts = [shown_text(token) for token in result.tokens]
     drawn = [key for key in range(len(texts)) if key != query and weights_S[key] >= _DRAWN]
     links = [Arc(query, key, float(weights_S[key]), quiet=key == 0) for key in drawn]
-    notes = ["" if result.causal and key > query else f"{weight:.2f}" for key, weight in enumerate(weights_S)]
+    notes = ["" if result.causal and key > query else fixed(weight, 2) for key, weight in enumerate(weights_S)]
     title = f"What {label(texts[query])} looks at in layer {find.best.layer} · head {find.best.head}"
     return section(title, arcs(texts, links, notes))
 
@@ -78,10 +78,10 @@ def _verdict(find: Find, query: str, key: str) -> Iterator[RenderableType]:
         yield Text(f"No other token sees {key}, so there is nothing to compare the weights with.", WARNING)
         return
     best = max(find.heads, key=lambda head: head.excess or 0)
-    line = f"Layer {best.layer} · head {best.head} looks there most beyond what is usual: {best.weight:.2f} of its "
-    line += f"weight, from the other tokens {best.others or 0:.2f}"
+    line = f"Layer {best.layer} · head {best.head} looks there most beyond what is usual: {fixed(best.weight, 2)} "
+    line += f"of its weight, from the other tokens {fixed(best.others or 0, 2)}"
     if best.control is not None:
-        line += f"; in the control sentence {best.control:.2f}"
+        line += f"; in the control sentence {fixed(best.control, 2)}"
     yield Text(f"{line}." if (best.excess or 0) > 0 else "No head looks there more than it does from the other tokens.")
 
 

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from llminspect.analysis.result import shown_text
-from llminspect.core.numbers import count, percent, ranges, several
+from llminspect.core.numbers import count, fixed, percent, ranges, several
 from llminspect.render.bars import signed_bars
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.safe import label
@@ -130,7 +130,7 @@ def _habits(overview: Overview) -> RenderableType:
         if not counts[name] or name == "none":
             continue
         layer, head, value = _strongest(overview, name)
-        strongest = "" if value is None else f"{layer}.{head} ({value:.2f})"
+        strongest = "" if value is None else f"{layer}.{head} ({fixed(value, 2)})"
         rows.append([mark, name, counts[name], strongest, MEANINGS[name]])
     columns: list[str | Column] = ["", "habit", "heads", "strongest", Column("on this text it", quiet=True)]
     return table(columns, rows)

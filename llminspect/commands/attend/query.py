@@ -15,7 +15,7 @@ from rich.text import Text
 
 from llminspect.analysis.query import Query, not_looked_for
 from llminspect.commands.attend.heads import MEANINGS
-from llminspect.core.numbers import number, vector
+from llminspect.core.numbers import fixed, number, several, vector
 from llminspect.render.bars import BarCell
 from llminspect.render.clock import Clock, Hand, clocks
 from llminspect.render.safe import label
@@ -109,12 +109,12 @@ def _table(query: Query, labels: list[str]) -> RenderableType:
         row: list[Cell] = [index, label(labels[index]), score, scaled if query.bias is None else score * query.scale]
         row += [scaled, None if query.capped is None else float(query.capped[index])]
         hidden = index not in seen
-        row += [None if hidden else f"{weight:.4f}", Text("hidden", QUIET) if hidden else BarCell(weight, 24)]
+        row += [None if hidden else fixed(weight, 4), Text("hidden", QUIET) if hidden else BarCell(weight, 24)]
         rows.append([*row, *(None if hidden else f"{float(values[index]):z.4f}" for values in beside)])
     notes = []
     left, hidden_too = len(seen - set(_shown(query))), len(query.scores) - len(seen)
     if left:
-        notes.append(f"{left} keys with less weight are not shown (--json has them).")
+        notes.append(f"{several(left, 'key')} with less weight: --json has them all.")
     if len(query.scores) > _KEYS and hidden_too:
         notes.append(f"{hidden_too} more are hidden by the mask.")
     elif hidden_too:

@@ -189,7 +189,7 @@ def _table(result: AttendResult) -> RenderableType:
         values = (head.measures[name] for name in names)
         rows.append([f"{head.layer}.{head.head}", head.habit, *(value if value == value else None for value in values)])
     left = len(result.heads) - len(rows)
-    more = f"and {count(left)} heads more: --json has them all. " if left else ""
+    more = f"and {several(left, 'head')} more: --json has them all. " if left else ""
     return section(
         several(len(result.heads), "head"),
         table(["head", "habit", *(Column(name, digits=2) for name in names)], rows),

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 
 from llminspect.analysis.circuit_result import CircuitNode, CircuitPair, CircuitResult
 from llminspect.commands.circuit.graph import rank_of, ways
-from llminspect.core.numbers import count, percent, several
+from llminspect.core.numbers import count, fixed, percent, several
 from llminspect.render.safe import visible
 from llminspect.render.section import page, remark, section
 from llminspect.render.table import Cell, Column, table
@@ -129,7 +129,7 @@ def _edges(result: CircuitResult) -> RenderableType:
     columns = [Column("from", whole=True), Column("to", whole=True), Column("score", "right", whole=True)]
     more = len(result.edges) - SHOWN
     note = "about how many logits are lost if this edge alone is patched"
-    return section("Edges", table(columns, rows, note=f"{note}; {count(more)} edges more" if more > 0 else note))
+    return section("Edges", table(columns, rows, note=f"{note}; {several(more, 'edge')} more" if more > 0 else note))
 
 
 def _methods(result: CircuitResult) -> RenderableType:
@@ -154,7 +154,7 @@ def _methods(result: CircuitResult) -> RenderableType:
 
 def percent_of(share: float) -> str:
     """A share that may lie below 0 or above 1."""
-    return f"{100 * share:.1f}%".replace("-0.0%", "0.0%")
+    return f"{fixed(100 * share, 1)}%"
 
 
 def _signed(value: float) -> str:

@@ -17,7 +17,7 @@ from llminspect.analysis.diff_models import DiffModelsResult, ModelSide
 from llminspect.commands.forward.answers import two_probabilities
 from llminspect.commands.forward.view import strip
 from llminspect.commands.head.view import read_of
-from llminspect.core.numbers import count, number, percent, several, shape
+from llminspect.core.numbers import count, fixed, number, percent, several, shape
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.heatmap import head_map, heatmap
@@ -262,7 +262,7 @@ def _moved(heads: Sequence[HeadChange]) -> RenderableType:
         habits = head.habit_a if head.habit_a == head.habit_b else f"{head.habit_a} → {head.habit_b}"
         shares = [entry for entry in head.measures if entry.measure != "distance"]
         most = max(shares, key=lambda entry: abs(entry.change))
-        change = f"{most.measure} {most.a:.2f} → {most.b:.2f}"
+        change = f"{most.measure} {fixed(most.a, 2)} → {fixed(most.b, 2)}"
         cells: list[Cell] = [f"{head.layer}.{head.head}", head.moved, BarCell(head.moved / (heads[0].moved or 1), BAR)]
         rows.append([*cells, *([interval] if sure else []), habits, change])
     columns: list[str | Column | None] = [

@@ -12,7 +12,7 @@ from rich.text import Text
 from llminspect.analysis.embed import EmbedResult
 from llminspect.analysis.neighbours import Neighbour
 from llminspect.analysis.vectors import Outlier, PositionCode
-from llminspect.core.numbers import count, matrix, number, percent, shape, vector
+from llminspect.core.numbers import count, fixed, matrix, number, percent, several, shape, vector
 from llminspect.render.bars import histogram
 from llminspect.render.heatmap import heatmap
 from llminspect.render.plot import scatter
@@ -56,8 +56,11 @@ def render(result: EmbedResult) -> Iterator[RenderableType]:
 
 def _headline(result: EmbedResult) -> RenderableType:
     rows, dim = result.vectors.shape
-    things = "vector" if rows == 1 else "vectors"
-    places = {"embedding": "rows of the embedding table", "final": "at the end of the model, as it gives them out"}
+    one = rows == 1
+    places = {
+        "embedding": f"{'a row' if one else 'rows'} of the embedding table",
+        "final": f"at the end of the model, as it gives {'it' if one else 'them'} out",
+    }
     place = places.get(result.at, f"the residual stream after layer {result.at}")
     pooled = {"none": "", "mean": ", the mean over the tokens of a text"}.get(
         result.pool, f", the {result.pool} token of a text"
@@ -67,7 +70,7 @@ def _headline(result: EmbedResult) -> RenderableType:
         pooled += ", as the model declares" if result.pooling.declared else ""
     if result.analogy is not None:
         place = "a sum of rows of the embedding table"
-    return headed(f"{count(rows)} {things} of {count(dim)} numbers", f"{place}{pooled}")
+    return headed(f"{several(rows, 'vector')} of {several(dim, 'number')}", f"{place}{pooled}")
 
 
 def _vectors(result: EmbedResult) -> Iterator[RenderableType]:
@@ -78,14 +81,16 @@ def _vectors(result: EmbedResult) -> Iterator[RenderableType]:
         product = "\n· ".join(factor.replace("\n", "\n  ") for factor in factors)
         yield section(
             "From ids to vectors",
-            steps([("e", "v E", f"  {product}", matrix(result.vectors, 16))]),
-            note="Each row of v is one-hot: a 1 at the id, 0 elsewhere. So each row of e is a row of E.",
+            steps([("e", "x · E", f"  {product}", matrix(result.vectors, 16))]),
+            note="Each row of x is one-hot: a 1 at the id, 0 elsewhere. So each row of e is the row of E that the id "
+            "names, counted from 0.",
         )
     elif lookup is not None:
         first = result.tokens[0]
         text = (
-            f"e = v E, where v has a 1 at the id and {count(lookup.rows - 1)} zeros: so the vector of "
-            f"{visible(first['text'], spaces=True)!s} is row {first['id']} of E ({shape((lookup.rows, lookup.dim))})."
+            f"e = x · E, where x has a 1 at the id and {count(lookup.rows - 1)} zeros: so the vector of "
+            f"{visible(first['text'], spaces=True)!s} is row {first['id']} of E, counted from 0 "
+            f"({shape((lookup.rows, lookup.dim))})."
         )
         yield Text(text, QUIET)
     yield heatmap(
@@ -153,7 +158,7 @@ def _nearest(result: EmbedResult) -> RenderableType:
     lists: list[list[Neighbour]] = result.nearest  # type: ignore[assignment]
     body: list[list[str | Text]] = []
     for text, near in zip(result.labels[:_ROWS], lists, strict=False):
-        values = [f"{entry.cosine:.3f}" if by == "cosine" else number(entry.dot, 3) for entry in near]
+        values = [fixed(entry.cosine, 3) if by == "cosine" else number(entry.dot, 3) for entry in near]
         parts = [
             Text.assemble(label(entry.text), (f" {value}", QUIET)) for entry, value in zip(near, values, strict=True)
         ]
@@ -203,11 +208,11 @@ def _positions(positions: PositionCode) -> RenderableType:
     rows, columns = positions.code.shape
     if positions.kind == "added":
         shown, name = positions.code, "value"
-        title = f"The position code: {rows} vectors of {columns} numbers, added to those of the tokens"
+        title = f"The position code: {several(rows, 'vector')} of {columns} numbers, added to those of the tokens"
         note = "Each row is what is added to a token for standing there, whichever token it is."
     else:
         shown, name = np.cos(positions.code), "cosine of the angle"
-        title = f"The rotary position code: {rows} positions × {columns} pairs of numbers"
+        title = f"The rotary position code: {several(rows, 'position')} × {several(columns, 'pair')} of numbers"
         paired = "i and i + P" if positions.pairs == "halves" else "2i and 2i + 1"
         note = (
             f"Each pair of numbers of a query and a key ({paired}; P = {columns}) is turned by an angle that grows "

@@ -55,7 +55,7 @@ def activation(step: FeedForward) -> RenderableType:
     drawn = curve(
         found.hidden,
         found.bent,
-        [(unit.hidden, unit.bent or 0.0, str(unit.unit)) for unit in step.units],
+        [(unit.hidden, unit.bent or 0.0, f"unit {unit.unit}") for unit in step.units],
         axes=("h", "f(h)"),
         counts=found.counts,
         full=found.passing,

@@ -8,7 +8,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from llminspect.core.numbers import ranges, several
+from llminspect.core.numbers import fixed, ranges, several
 from llminspect.render import theme
 from llminspect.render.heatmap import heatmap
 from llminspect.render.safe import visible
@@ -35,7 +35,7 @@ def unmasking_view(found: Unmasking, prompt: int, seed: int | None) -> Renderabl
     probs_SM = np.array([[np.nan if guess is None else guess.prob for guess in row] for row in rows])
     cells = [
         [
-            "" if guess is None else f"{FILLED if place.step == step else ''}{100 * guess.prob:.0f}"
+            "" if guess is None else f"{FILLED if place.step == step else ''}{fixed(100 * guess.prob, 0)}"
             for guess, place in zip(row, found.positions, strict=True)
         ]
         for step, row in enumerate(rows)

@@ -13,7 +13,7 @@ from llminspect.analysis.generate import CompletionChange, GenerateResult, Uncha
 from llminspect.analysis.model_settings import listed
 from llminspect.commands.forward.answers import experiments_made
 from llminspect.commands.generate.unmasking import unmasking_view
-from llminspect.core.numbers import count, number, percent, several
+from llminspect.core.numbers import count, fixed, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.safe import label, visible
@@ -69,7 +69,7 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
         why = why.replace("--max-tokens", key) if key in (result.model_settings or ()) else why
     tokens = several(len(result.ids), "token")
     if result.samples is not None and result.unmasking is not None:
-        passes = f" in {count(sum(sample.passes or 0 for sample in result.samples))} passes"
+        passes = f" in {several(sum(sample.passes or 0 for sample in result.samples), 'pass', 'passes')}"
         tokens = several(len(result.samples), "sample")
     elif result.unmasking is not None:
         tokens = filled(result.unmasking)
@@ -157,7 +157,7 @@ def _step_table(steps: Sequence[StepRecord], *, bars: bool, bits: bool) -> Sized
         token = Text.assemble((visible(step.text, True), theme.STRONG), " (given)" if step.forced else "")
         drawn = None if step.drawn_prob is None else percent(step.drawn_prob)
         row: list[Cell] = [str(index), token, percent(step.prob), BarCell(step.prob, BAR) if bars else None]
-        rows.append([*row, drawn, others, f"{step.entropy:.1f}" if bits else None])
+        rows.append([*row, drawn, others, fixed(step.entropy, 1) if bits else None])
     # Without a filter a token is drawn at the model's own probability.
     drawn_at_all = any(step.drawn_prob is not None and abs(step.drawn_prob - step.prob) > 1e-9 for step in steps)
     columns: Columns = [Column("", "right", quiet=True, whole=True), "token", Column("prob", "right", whole=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -124,6 +125,8 @@ _PARTS: dict[str, dict[str, str]] = {
 }
 _PARTS["local_rotary"] = _PARTS["scaling"] = _PARTS["rotary"]
 _USUAL = (("gain", 1), ("factor", 1))
+_ONE = re.compile(r"^1 (head|channel|group|number)s")
+"""One thing, in words for several."""
 _TERMS = {
     "silu": "SiLU",
     "gelu": "GELU",
@@ -173,4 +176,4 @@ def written(value: object, name: str = "") -> str:
 
 def _part(name: str, value: object, words: Mapping[str, str]) -> str:
     word = words.get(name, "{}" if name in ("activation", "pairs") else name.replace("_", " ") + " {}")
-    return word.format(written(value, name))
+    return _ONE.sub(r"1 \1", word.format(written(value, name)))

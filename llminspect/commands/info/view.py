@@ -10,7 +10,7 @@ from rich.text import Text
 
 from llminspect.analysis.info import HeadDetails, InfoResult, ModelTensor, TokenizerDetails
 from llminspect.commands.info.settings import SIZES, in_words, written
-from llminspect.core.numbers import byte_size, percent, ranges
+from llminspect.core.numbers import byte_size, percent, ranges, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
@@ -90,7 +90,10 @@ def _added(result: InfoResult) -> Iterator[tuple[str, Cell]]:
         added = result.adapter
         matrices = f"{added.matrices:,} {'matrix' if added.matrices == 1 else 'matrices'}"
         ranks = f"rank {', '.join(map(str, added.ranks))}"
-        yield "adapter", f"{visible(added.name)}: LoRA of {ranks} on {matrices}, {added.parameters:,} parameters"
+        yield (
+            "adapter",
+            f"{visible(added.name)}: LoRA of {ranks} on {matrices}, {several(added.parameters, 'parameter')}",
+        )
     if result.pooling is not None:
         yield "pooling", " → ".join(map(str, result.pooling.steps)) or "none: one vector for each token"
     if result.sentence is not None:
@@ -206,5 +209,5 @@ def _template(template: str, everything: bool) -> RenderableType:
     shown = lines if everything else lines[:TEMPLATE_LINES]
     text = Text("\n".join(visible(line) for line in shown))
     if len(shown) < len(lines):
-        text.append(f"\n… {len(lines) - len(shown)} more lines (--tensors)", theme.QUIET)
+        text.append(f"\n… {several(len(lines) - len(shown), 'more line')} (--tensors)", theme.QUIET)
     return text

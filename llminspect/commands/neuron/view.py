@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.commands.head.view import listed, notes, read_of
-from llminspect.core.numbers import count, number, percent
+from llminspect.core.numbers import number, percent, several
 from llminspect.render import theme
 from llminspect.render.safe import visible
 from llminspect.render.section import headed, paged, remark, section
@@ -73,7 +73,7 @@ def firing_part(firing: Firing, places: Sequence[FiringPlace]) -> RenderableType
         )  # fmt: skip
         shown += [where, strip, Text()]
     spread = (
-        f"{count(firing.count)} tokens: mean {number(firing.mean, 3)}, standard deviation {number(firing.std, 3)}, "
+        f"{several(firing.count, 'token')}: mean {number(firing.mean, 3)}, standard deviation {number(firing.std, 3)}, "
         f"from {number(firing.lowest, 3)} to {number(firing.highest, 3)}, {percent(firing.above)} above 0; "
     )
     return section("Where it fires", *shown[:-1], note=spread + read_of(firing.read))

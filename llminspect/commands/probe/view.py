@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 
-from llminspect.core.numbers import count, number, percent, several
+from llminspect.core.numbers import count, fixed, number, percent, several
 from llminspect.render import theme
 from llminspect.render.curve import Series, series
 from llminspect.render.safe import shorten, visible
@@ -43,7 +43,7 @@ def _headline(result: ProbeResult) -> RenderableType:
             for entry in result.classes[:SHOWN_CLASSES]
         ]
         more = len(result.classes) - SHOWN_CLASSES
-        return Group(title, facts([*shown, *([f"{more} classes more"] if more > 0 else [])]))
+        return Group(title, facts([*shown, *([f"{several(more, 'class', 'classes')} more"] if more > 0 else [])]))
     return title
 
 
@@ -99,7 +99,7 @@ def _table(result: ProbeResult) -> RenderableType:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3f}"
+    return fixed(value, 3)
 
 
 def _percent(value: float) -> str:

@@ -80,5 +80,6 @@ def check_budget(over_budget: OverBudget, source: PairOptions, output: PageOptio
         return
     name, count, budget = over_budget.first
     more = f", and {over_budget.count - 1:,} more" if over_budget.count > 1 else ""
-    message = f"{name}: {count:,} tokens, {budget.over:,} over the {budget.allowed:,} that are allowed{more}"
+    over = f"{budget.over:,} over the {budget.allowed:,} that are allowed{more}"
+    message = f"{name}: {count:,} token{'s' * (count != 1)}, {over}"
     fail_check(CheckFailed(message), output, written=output.json or source.lines)

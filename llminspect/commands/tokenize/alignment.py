@@ -11,6 +11,7 @@ from rich.console import Console, ConsoleOptions
 from rich.style import Style
 from rich.text import Text
 
+from llminspect.core.numbers import several
 from llminspect.render import theme
 from llminspect.render.safe import fit, visible, width
 from llminspect.render.section import Drawn
@@ -74,7 +75,7 @@ def aligned(
                     _append(written, line, cell, gap if place else 0, size, colors)
                 yield written
         if len(shown) < len(text):
-            yield Text(f"… and {len(text) - len(shown):,} more characters", theme.QUIET)
+            yield Text(f"… and {several(len(text) - len(shown), 'more character')}", theme.QUIET)
         cut = next((cell.text for cell in cells if any(len(_parts(line, cell)) > 1 for line in lines)), None)
         if cut is not None:
             example = (f"{cut}²", theme.TOKEN_PARTIAL if colors else theme.QUIET)

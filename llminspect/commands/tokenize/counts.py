@@ -83,7 +83,7 @@ def lines_table(result: CountResult, lines: Sequence[LineCount]) -> RenderableTy
     ]
     facts = several(result.count, "token") + (f", {money(result.cost)} {rate(result.cost)}" if result.cost else "")
     rest = len(lines) - len(shown)
-    note = f"{facts}; lines count from 0" + (f"; {rest:,} more lines, all of them with --json" if rest else "")
+    note = f"{facts}; lines count from 0" + (f"; {several(rest, 'more line')}, all of them with --json" if rest else "")
     return table(columns, rows, note=note)
 
 
@@ -117,7 +117,11 @@ def files_view(result: FilesResult) -> RenderableType:
     for entry in _tree(result).shown(result.total):
         rows += _rows(entry, 0, "", result.total)
     rest = result.file_count - len(_named(result))
-    note = f"by name the {len(_named(result)):,} largest files; --top-files N shows more of {rest:,}" if rest else ""
+    note = (
+        f"by name the {several(len(_named(result)), 'largest file')}; --top-files N shows more of {rest:,}"
+        if rest
+        else ""
+    )
     parts: list[RenderableType] = [line, Text(), table(columns, rows, note=note, strong=[0])]
     if result.skipped:
         names = [f"{visible(file.path)} ({file.reason})" for file in result.skipped[:SKIPPED]]

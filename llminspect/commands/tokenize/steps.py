@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from llminspect.core.numbers import number
+from llminspect.core.numbers import number, several
 from llminspect.render import theme
 from llminspect.render.safe import shorten, visible
 from llminspect.render.token_strip import token_strip
@@ -32,7 +32,7 @@ def steps_view(steps: Steps) -> RenderableType:
         pieces = [shorten(word.text, LONGEST) for word in steps.words]
         parts += [Text(), token_strip(pieces, ["text"] * len(pieces))]
         count = len(pieces) + steps.words_left_out
-        parts.append(Text(f"split into {count:,} pieces; no token crosses a cut", theme.QUIET))
+        parts.append(Text(f"split into {several(count, 'piece')}; no token crosses a cut", theme.QUIET))
     for word in steps.words[:WORDS]:
         parts += [Text(), word_view(word)]
     parts += [Text(), *(Text(line, theme.QUIET) for line in remarks(steps))]
@@ -59,7 +59,7 @@ def remarks(steps: Steps) -> list[str]:
         lines.append("of all ways to cut a word, the one with the highest sum of scores (log probabilities) is taken")
     unseen = len(steps.words) - WORDS + steps.words_left_out
     if unseen > 0:
-        lines.append(f"the steps of {unseen:,} more pieces are left out")
+        lines.append(f"the steps of {several(unseen, 'more piece')} are left out")
     return lines
 
 
@@ -81,7 +81,7 @@ def word_view(word: WordSteps) -> RenderableType:
     for path in word.path:
         grid.add_row(*path_row(path))
     if word.left_out:
-        grid.add_row("", Text(f"… {word.left_out:,} more steps", theme.QUIET), "")
+        grid.add_row("", Text(f"… {several(word.left_out, 'more step')}", theme.QUIET), "")
     return Group(head, *([grid] if grid.row_count else []), tokens_line(word))
 
 

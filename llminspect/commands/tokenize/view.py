@@ -18,7 +18,7 @@ from llminspect.analysis.result import shown_text
 from llminspect.analysis.tokenize import CountResult, TokenizeResult
 from llminspect.commands.tokenize.alignment import aligned
 from llminspect.commands.tokenize.counts import counted, files_view, headline, money
-from llminspect.core.numbers import several
+from llminspect.core.numbers import fixed, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.safe import visible
@@ -59,7 +59,7 @@ def _headline(result: TokenizeResult) -> RenderableType:
     elif result.characters is not None and result.bytes is not None:
         facts = [several(result.characters, "character"), several(result.bytes, "byte")]
         if result.count:
-            facts.append(f"{result.characters / result.count:.2f} characters per token")
+            facts.append(f"{fixed(result.characters / result.count, 2)} characters per token")
     return headline(result.count, facts, result.cost)
 
 
@@ -83,7 +83,7 @@ def strip(result: TokenizeResult) -> RenderableType:
     drawn = token_strip([readable(token) for token in shown], kinds)
     if len(result.tokens) == len(shown):
         return drawn
-    return Group(drawn, Text(f"… and {len(result.tokens) - len(shown):,} more tokens", theme.QUIET))
+    return Group(drawn, Text(f"… and {several(len(result.tokens) - len(shown), 'more token')}", theme.QUIET))
 
 
 def token_table(result: TokenizeResult) -> RenderableType:
@@ -111,7 +111,7 @@ def token_table(result: TokenizeResult) -> RenderableType:
     left_out = len(tokens) - len(shown)
     if left_out:
         rows.insert(HEAD, ["⋮", *[""] * (len(columns) - 1)])
-    note = f"{left_out:,} tokens left out in the middle; --json has all of them" if left_out else ""
+    note = f"{several(left_out, 'token')} left out in the middle; --json has all of them" if left_out else ""
     return Group(table(columns, rows), *([Text(note, theme.QUIET)] if note else []))
 
 
@@ -236,7 +236,7 @@ def tokenizer_table(result: CompareResult, left_out: Sequence[str]) -> Table:
     for model in result.models:
         rates = (model.characters_per_token, model.bytes_per_token)
         row = [model.model, None if model.count is None else f"{model.count:,}", BarCell((model.count or 0) / most, 8)]
-        row += [None if rate is None else f"{rate:.2f}" for rate in rates]
+        row += [None if rate is None else fixed(rate, 2) for rate in rates]
         size = model.tokenizer.vocabulary_size
         cost = money(replace(model.cost, currency="") if named else model.cost) if model.cost else None
         rows.append([*row, cost, f"{size:,}" if size else None])
@@ -254,7 +254,10 @@ def shared_lines(result: CompareResult) -> list[RenderableType]:
     line = Text.assemble((f"{len(pieces):,}" if pieces else "No", theme.STRONG))
     line.append(f" piece{' is' if len(pieces) <= 1 else 's are'} one token in every tokenizer", theme.QUIET)
     line.append(f": {some}{' …' if len(set(pieces)) > 8 else ''}" if some else "", theme.QUIET)
-    cuts = Text.assemble((f"{shared.cuts_of_any:,}", theme.STRONG), " places are cut by one tokenizer or more, ")
+    cuts = Text.assemble(
+        (f"{shared.cuts_of_any:,}", theme.STRONG),
+        f" place{' is' if shared.cuts_of_any == 1 else 's are'} cut by one tokenizer or more, ",
+    )
     cuts.append(f"{shared.cuts:,}", theme.STRONG).append(" of them by all")
     return [line, cuts]
 

@@ -13,6 +13,7 @@ from llminspect.commands.attend.view import labels_of, render
 from llminspect.commands.explore.panes import Seen
 from llminspect.commands.head.view import habits_part
 from llminspect.commands.head.view import render as render_circuits
+from llminspect.core.numbers import fixed
 from llminspect.render import theme
 from llminspect.render.arcs import Arc, arcs
 from llminspect.render.safe import label
@@ -50,7 +51,7 @@ def _sentence(seen: Seen, result: AttendResult) -> RenderableType:
     weights_S = result.heads[0].weights[query]
     drawn = [key for key in range(len(texts)) if key != query and weights_S[key] >= LEAST_DRAWN]
     links = [Arc(query, key, float(weights_S[key]), quiet=key == 0) for key in drawn]
-    notes = [f"{weight:.2f}" for weight in weights_S]
+    notes = [fixed(weight, 2) for weight in weights_S]
     return section(
         f"What {label(texts[query])} looks at in {seen.state.layer}.{seen.state.head}", arcs(texts, links, notes)
     )
