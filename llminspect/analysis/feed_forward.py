@@ -1,4 +1,4 @@
-"""The feed-forward step of one layer in the numbers of one text: its units that fire most, and what f lets through."""
+"""The feed-forward step of one layer in the numbers of one text: its units of largest |a|, and what f lets through."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from llminspect.model.config import Config
 from llminspect.model.opened import Model
 
 ACTIVE = 6
-"""How many hidden units of a feed-forward step are shown: those that fire most."""
+"""How many hidden units of a feed-forward step are shown: those with the largest |a|."""
 BINS = 48
 """Into how many parts the range of h is cut."""
 FEW = 32
 """Fewer numbers than this make no histogram."""
+NEAR = 6.0
+"""How far from 0 f bends: farther out it is nearly h, or nearly 0."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class ActivationCurve:
     """f over the range in which h lies in this text, and what it lets through of h: f(h) / h, between 0 and 1."""
 
     hidden: Annotated[Array, Dims("P")]
-    """Places on the axis of h …"""
+    """Places on the axis of h, closer together near 0 where the axis is long …"""
     bent: Annotated[Array, Dims("P")]
     """… and f there."""
     least: float
@@ -65,7 +67,7 @@ class ActivationCurve:
 
 @dataclass(frozen=True)
 class FeedForward:
-    """The feed-forward step of one layer at one position, with its most active hidden units."""
+    """The feed-forward step of one layer at one position, with the hidden units whose |a| is largest."""
 
     layer: int
     width: int
@@ -148,6 +150,9 @@ def activation_curve(f: Callable[[Array], Array], hidden_TF: Array, shown_U: Arr
     low, high = (float(end(np.concatenate([ends, shown_U, [0.0]]))) for end in (np.min, np.max))
     high = high if high > low else low + 1
     axis_P = np.linspace(low, high, 2 * BINS + 1, dtype=hidden_TF.dtype)
+    if high - low > 4 * NEAR:
+        near_P = np.linspace(max(low, -NEAR), min(high, NEAR), 2 * BINS + 1, dtype=hidden_TF.dtype)
+        axis_P = np.union1d(axis_P, near_P)
     whole = float(np.abs(hidden_N).sum()) or 1.0
     counts_B, passing_B = _through(hidden_N, bent_N, low, high) if hidden_N.size >= FEW else (None, None)
     return ActivationCurve(

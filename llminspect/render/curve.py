@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 _HEIGHT = 8
+_CURVE_HEIGHT = 12
 _COLUMNS = 48
+_DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+"""The dots of a cell of Braille, row by row: so the bend of a curve is seen that is lower than a cell."""
 FULL, HATCHED = "█", "▒"
 SIGNS = {"●": theme.BAR_CHOSEN, FULL: theme.BAR}
 """The colours of the signs that a key explains."""
@@ -49,7 +52,7 @@ def curve(
 
     def draw(_: Console, options: ConsoleOptions) -> Iterator[Text]:
         columns = max(8, min(_COLUMNS, options.max_width - 10))
-        plane = _Plane(columns, _HEIGHT, (x_P[0], x_P[-1]), (y_P.min(), y_P.max()))
+        plane = _Plane(columns, _CURVE_HEIGHT, (x_P[0], x_P[-1]), (y_P.min(), y_P.max()))
         ends = [number(plane.high, 3), number(plane.low, 3)]
         most = "" if counts_B is None else count(int(counts_B.max()))
         margin = max(map(width, (*ends, most)))
@@ -82,9 +85,14 @@ class _Plane:
         share = (x - self.across[0]) / (self.across[1] - self.across[0])
         return min(max(int(share * self.columns), 0), self.columns - 1)
 
-    def row(self, y: float) -> int:
+    def dot(self, y: float) -> int:
+        """The row of dots, of which a cell has four."""
         share = min(max((y - self.low) / (self.high - self.low), 0.0), 1.0)
-        return self.rows - 1 - round(share * (self.rows - 1))
+        dots = self.rows * len(_DOTS)
+        return dots - 1 - round(share * (dots - 1))
+
+    def row(self, y: float) -> int:
+        return self.dot(y) // len(_DOTS)
 
 
 def _drawn(
@@ -97,14 +105,8 @@ def _drawn(
     if plane.across[0] <= 0 <= plane.across[1]:
         for row in range(plane.rows):
             canvas.write(plane.column(0), row, "┊", theme.LINE, taken=False)
-    before: int | None = None
-    for column in range(plane.columns):
-        middle = plane.across[0] + (column + 0.5) / plane.columns * (plane.across[1] - plane.across[0])
-        row = plane.row(float(np.interp(middle, x_P, y_P)))
-        step = 1 if before is not None and row > before else -1
-        for crossed in range(row if before is None else before + step * (row != before), row + step, step):
-            canvas.write(column, crossed, "•", theme.BAR, taken=False)
-        before = row
+    for (row, column), bits in _braille(plane, x_P, y_P).items():
+        canvas.write(column, row, chr(0x2800 + bits), theme.BAR, taken=False)
     spots: dict[tuple[int, int], list[str]] = {}
     for x, y, name in points:
         spots.setdefault((plane.column(x), plane.row(y)), []).append(name)
@@ -115,6 +117,22 @@ def _drawn(
         if (room := room_for(canvas, at, row, width(name))) is not None:
             canvas.label(*room, name, Style())
     return canvas
+
+
+def _braille(plane: _Plane, x_P: NDArray[np.floating], y_P: NDArray[np.floating]) -> dict[tuple[int, int], int]:
+    """The dots of the curve, by the row and the column of their cell; where it is steep it is drawn through."""
+    high, wide = _DOTS.shape
+    middles = plane.across[0] + (np.arange(plane.columns * wide) + 0.5) / (plane.columns * wide) * np.ptp(plane.across)
+    found: dict[tuple[int, int], int] = {}
+    before: int | None = None
+    for x, y in enumerate(np.interp(middles, x_P, y_P)):
+        dot = plane.dot(float(y))
+        step = 1 if before is not None and dot > before else -1
+        for crossed in range(dot if before is None else before + step * (dot != before), dot + step, step):
+            cell = (crossed // high, x // wide)
+            found[cell] = found.get(cell, 0) | int(_DOTS[crossed % high, x % wide])
+        before = dot
+    return found
 
 
 def _axis(plane: _Plane, name: str, beyond: tuple[bool, bool], margin: int) -> Text:

@@ -11,13 +11,13 @@ import pytest
 from rich.console import Console
 from safetensors.numpy import save_file
 
-from llminspect.analysis.feed_forward import BINS, activation_curve, activation_of
+from llminspect.analysis.feed_forward import BINS, FeedForward, activation_curve, activation_of
 from llminspect.analysis.forward import forward
 from llminspect.analysis.forward_result import ForwardQuestion
 from llminspect.analysis.prompt import prompt_of_ids
 from llminspect.arguments.forward import ForwardOptions
 from llminspect.commands.forward.feed_forward import activation
-from llminspect.core.activations import relu
+from llminspect.core.activations import relu, silu
 from llminspect.core.tap import Capture
 from llminspect.model.toy import TOYS
 from llminspect.opening import BUILT_IN, open_model
@@ -135,10 +135,31 @@ def test_points_stand_on_the_curve_and_nothing_is_wider_than_the_page(columns: i
         )
     lines = captured.get().splitlines()
     assert all(len(line) <= columns for line in lines)
-    assert "unit 5 ●" in lines[1] and "● shut" in lines[8]
+    assert "unit 5 ●" in lines[1] and "● shut" in lines[12]
     # The first column of three is the highest, all of it held back; of the last, half as high, everything passes.
-    below = "\n".join(lines[11:])
-    assert below.count("▒") > below.count("█") > 0 and lines[11].strip().startswith("4")
+    below = "\n".join(lines[15:])
+    assert below.count("▒") > below.count("█") > 0 and lines[15].strip().startswith("4")
+
+
+@pytest.mark.parametrize("columns", [60, 80, 160])
+@pytest.mark.parametrize("most", [2.0, 44.0], ids=["short", "long"])
+def test_the_dip_of_silu_below_0_is_seen(columns: int, most: float) -> None:
+    """The curve bends left of 0, by dots if not by cells; on a long axis in a picture of its own."""
+    spread = np.linspace(-5.5, most, 60, dtype=np.float32)
+    step = FeedForward(0, 60, "SiLU", False, spread, [], spread, 0.5, curve=activation_curve(silu, spread, spread[:1]))
+    console = Console(width=columns, force_terminal=False, legacy_windows=False)
+    with console.capture() as captured:
+        console.print(activation(step))
+    out = captured.get()
+    assert ("the same, near 0" in out) == (most > 10) and "f(h) is lowest near h = -1.3: -0.278" in out
+    plane = out.rpartition("↑ f(h)")[2].partition("└")[0]
+    left = [cell for line in plane.splitlines() for cell in line.partition("│")[2].partition("┊")[0]]
+    assert len({cell for cell in left if "\u2800" < cell < "\u2900"}) >= 4, "a flat line"
+
+
+def test_the_largest_units_are_not_said_to_fire_most(called: Program) -> None:
+    out = called("forward", "--ids", "5,6,7", "--model", "tests/golden/llama", "--layer", "1").out
+    assert "with the largest |a|" in " ".join(out.split()) and "fire" not in out
 
 
 def test_a_note_where_more_comes_out_than_went_in() -> None:

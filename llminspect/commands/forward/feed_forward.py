@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from llminspect.analysis.feed_forward import NEAR
 from llminspect.core.numbers import count, number, percent, vector
 from llminspect.render import theme
 from llminspect.render.curve import FULL, HATCHED, SIGNS, curve
@@ -15,11 +17,14 @@ from llminspect.render.section import remark, section
 from llminspect.render.table import Cell, Column, Columns, table
 
 if TYPE_CHECKING:
-    from llminspect.analysis.feed_forward import FeedForward
+    from llminspect.analysis.feed_forward import ActivationCurve, FeedForward
+
+SEEN = 0.06
+"""Share of the height of a curve from which on a dip is seen: two or three dots of it."""
 
 
 def feed_forward(step: FeedForward) -> RenderableType:
-    """h = W z + b, a = f(h) for the hidden units that fire most."""
+    """h = W z + b, a = f(h) for the hidden units with the largest |a|."""
     function = "" if step.function == "none" else step.function
     biased = any(unit.bias is not None for unit in step.units)
     hidden, other = ("W z + b", "W′ z + b′") if biased else ("W z", "W′ z")
@@ -38,7 +43,7 @@ def feed_forward(step: FeedForward) -> RenderableType:
         written = terms_of(unit.terms, unit.bias, len(step.input))
         rows.append([str(unit.unit), unit.hidden, unit.up, unit.activation, written])
     note = (
-        f"the {len(step.units)} of {count(step.width)} hidden units that fire most; "
+        f"the {len(step.units)} of {count(step.width)} hidden units with the largest |a|, the size of a; "
         f"{percent(step.positive)} of all have h > 0"
     )
     title = Text(f"feed forward of layer {step.layer}", theme.TITLE)
@@ -70,7 +75,21 @@ def activation(step: FeedForward) -> RenderableType:
             f"below, how often each value of h occurs, over all tokens and units: {FULL} what f lets through, f(h) / h"
         )
         note = f"● a unit of the list; {below}, {HATCHED} what it holds back; {left}"
-    return section(f"f = {step.function}: what passes", drawn, remark(note, SIGNS))
+    return section(f"f = {step.function}: what passes", drawn, remark(note, SIGNS), *_dip(found))
+
+
+def _dip(found: ActivationCurve) -> list[RenderableType]:
+    """How far f falls below 0 between the ends of the axis; where that is too little to be seen, drawn once more."""
+    hidden_P, bent_P = np.asarray(found.hidden), np.asarray(found.bent)
+    lowest = int(bent_P.argmin())
+    if not (bent_P[lowest] < 0 and 0 < lowest < len(bent_P) - 1):
+        return []
+    lowest_at = f"f(h) is lowest near h = {number(hidden_P[lowest], 2)}: {number(bent_P[lowest], 3)}"
+    if -bent_P[lowest] >= SEEN * np.ptp(bent_P):
+        return [remark(lowest_at)]
+    near_P = (hidden_P >= -NEAR) & (hidden_P <= NEAR / 3)
+    drawn = curve(hidden_P[near_P], bent_P[near_P], axes=("h", "f(h)"))
+    return [Text(), Text("the same, near 0", theme.TITLE), drawn, remark(lowest_at)]
 
 
 def terms_of(terms: Sequence[tuple[float, float]] | None, bias: float | None, total: int) -> str:

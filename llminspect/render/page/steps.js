@@ -86,7 +86,7 @@ function fed(part, step) {
   const gated = step.gated ? ["up"] : [];
   const [hidden, up, activation] = ["hidden", "up", "activation"].map((name) => column(step.units.map((unit) => unit[name])));
   const units = step.units.map((unit, at) => [String(unit.unit), hidden[at], ...(step.gated ? [up[at]] : []), activation[at]]);
-  return [make("p", {}, `Layer ${step.layer}, ${count(step.width)} hidden units, f = ${step.function}; the ${units.length} that fire most:`),
+  return [make("p", {}, `Layer ${step.layer}, ${count(step.width)} hidden units, f = ${step.function}; the ${units.length} with the largest |a|:`),
     rowsOf(["unit", "h", ...gated, step.gated ? "a = f(h) · up" : "a = f(h)"], units),
     remark(`${percent(step.positive)} of all hidden units have h > 0.`), ...(step.curve ? [curve(step), remark("blue: the curve of f over h; orange: this token's units")] : [])];
 }
