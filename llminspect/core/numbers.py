@@ -65,6 +65,24 @@ def fixed(value: float, decimals: int) -> str:
     return f"{written if written else abs(written):f}"
 
 
+def added_up(terms: Sequence[float], total: float, digits: int = 4) -> tuple[list[str], str, str]:
+    """The terms of a sum, the sign between, and the sum, so that what is shown adds up: with the fewest decimals, from
+    those of `digits` digits on, with which it does; with ≈ where it does with none.
+
+    >>> added_up([-0.0617, 4.9812, 12.4523], 17.3718)
+    (['-0.0617', '4.9812', '12.4523'], '=', '17.3718')
+    """
+    values = [_shortest(value) for value in (*terms, total)]
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    least = max(0, digits - 1 - math.floor(math.log10(largest))) if largest else 0
+    for decimals in range(least, least + 4):
+        parts = [fixed(value, decimals) for value in values]
+        if all(map(math.isfinite, values)) and sum(map(Decimal, parts[:-1])) == Decimal(parts[-1]):
+            return parts[:-1], "=", parts[-1]
+    parts = [fixed(value, least) for value in values]
+    return parts[:-1], "≈", parts[-1]
+
+
 def vector(values: ArrayLike, limit: int = 8, digits: int = 4) -> str:
     """A vector on one line; of a longer one the first `limit` numbers and how many there are.
 

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llminspect.core.numbers import byte_size, column, duration, fixed, matrix, number, percent, several, shape, vector
+from llminspect.core.numbers import (
+    added_up,
+    byte_size,
+    column,
+    duration,
+    fixed,
+    matrix,
+    number,
+    percent,
+    several,
+    shape,
+    vector,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +72,19 @@ def test_column() -> None:
     assert column([1.5, math.nan, -math.inf]) == ["1.5", "nan", " -∞"]
     assert column([-0.00001, 1.234]) == ["0.000", "1.234"]
     assert column([]) == []
+
+
+@given(st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=5))
+def test_a_sum_that_is_shown_adds_up_in_what_is_shown(terms: list[float]) -> None:
+    shown, sign, total = added_up(terms, sum(terms))
+    assert (sum(map(Decimal, shown)) == Decimal(total)) == (sign == "=")
+    assert [float(text) for text in shown] == pytest.approx(terms, abs=0.6 * 10.0 ** -len(total.partition(".")[2]))
+
+
+def test_a_sum_takes_more_decimals_where_rounding_would_show() -> None:
+    assert added_up([0.2504, 0.2504, 0.2504], 0.7512, 3) == (["0.2504", "0.2504", "0.2504"], "=", "0.7512")
+    assert added_up([1 / 3] * 3, 1.0)[1] == "≈"
+    assert added_up([2, 3], 5) == (["2.000", "3.000"], "=", "5.000")
 
 
 def test_vector_and_matrix() -> None:

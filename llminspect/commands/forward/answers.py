@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.text import Text
 
-from llminspect.core.numbers import column, count, number, percent, ranges, several
+from llminspect.core.numbers import added_up, column, count, number, percent, ranges, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
 from llminspect.render.heatmap import head_map
@@ -60,7 +60,8 @@ def lens_table(layers: Sequence[LensLayer], *, tuned: bool = False) -> Renderabl
     note = f"the tuned lens's maps, {note}" if tuned else note
     if target is not None:
         first = leads_from(layers)
-        note += f"; {name} leads " + (f"from layer {first} on" if first is not None else "at no layer up to the end")
+        leads = f"from layer {first} on" if first is not None else "at no layer up to the end"
+        note += f"; rank 0 is the most probable; {name} leads {leads}"
     columns = [Column("layer", "right"), *of_target, "most probable"]
     return table(columns, rows, title=f"{'tuned ' if tuned else ''}lens: what each layer would say", note=note)
 
@@ -149,16 +150,15 @@ def attribution(found: Attribution) -> RenderableType:
     fed = sum(layer.feedforward for layer in found.layers)
     kept = [layer.state for layer in found.layers if layer.state is not None]
     crossed = [layer.cross for layer in found.layers if layer.cross is not None]
-    views.append(
-        Text(
-            f"embedding {number(found.embedding)} + attention {number(attention)} + feed forward {number(fed)}"
-            + (f" + cross attention {number(sum(crossed))}" if crossed else "")
-            + (f" + states {number(sum(kept))}" if kept else "")
-            + (f" + bias {number(found.bias)}" if found.bias else "")
-            + ("" if found.experiment is None else f" + experiment {number(found.experiment)}")
-            + f" = {number(found.sum, 6)}; the model computed {number(found.logit, 6)} (rounding {number(rest, 1)})"
-        )
-    )
+    terms = {"embedding": found.embedding, "attention": attention, "feed forward": fed}
+    terms |= {"cross attention": sum(crossed)} if crossed else {}
+    terms |= {"states": sum(kept)} if kept else {}
+    terms |= {"bias": found.bias} if found.bias else {}
+    terms |= {} if found.experiment is None else {"experiment": found.experiment}
+    shown, sign, total = added_up(list(terms.values()), found.sum, 6)
+    added = " + ".join(f"{part} {value}" for part, value in zip(terms, shown, strict=True))
+    computed = f"the model computed {number(found.logit, 6)} (rounding: {number(rest, 1)})"
+    views.append(Text(f"{added} {sign} {total}; {computed}"))
     views.append(Text("the final norm is taken with the scale that it has for the whole stream", theme.QUIET))
     return Group(*views)
 

@@ -30,6 +30,7 @@ MEANT = {
     "lost": "the share of the answer that is lost",
     "weight": "how much the query of the pair looks at its key",
     "excess": "how much of that is beyond what other tokens give the key",
+    "lens: target rank": "how many tokens are more probable: rank 0 is the most probable",
 }
 """What a measure is, where its name alone does not say it."""
 NAMED = {"before": "logit difference, this text", "after": "logit difference, other text"}

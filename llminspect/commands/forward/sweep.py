@@ -13,7 +13,7 @@ from rich.text import Text
 
 from llminspect.analysis.swept import HEADS
 from llminspect.commands.forward.answers import aligned_line
-from llminspect.core.numbers import column, number, several
+from llminspect.core.numbers import column, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import signed_bars
 from llminspect.render.heatmap import heatmap
@@ -54,7 +54,8 @@ def sweep(found: Sweep, labels: Sequence[str]) -> RenderableType:
             f"noising the {NAMES[found.part]}{order}: this text's put into the other; 1 = this text's answer {versus}, "
         )
         title += f"0 = the other's {target}"
-    parts = [_map(found, np.asarray(found.restored), labels, legend, title, SHARES)]
+    parts: list[RenderableType] = [] if found.part == "stream" else [Text(restored_most(found, labels)), Text()]
+    parts.append(_map(found, np.asarray(found.restored), labels, legend, title, SHARES))
     if found.part == "head-position" and found.heads is not None:
         at_each = np.asarray(found.heads)
         columns = {"share": at_each, "by gradient": found.first_order}
@@ -70,6 +71,69 @@ def sweep(found: Sweep, labels: Sequence[str]) -> RenderableType:
         parts.append(Text(aligned_line(found.aligned), theme.QUIET))
     scores = f"logit({target}) − logit({versus}): {number(found.before)} here, {number(found.after)} in the other text"
     return Group(*parts, Text(scores, theme.QUIET))
+
+
+def restored_most(found: Sweep, labels: Sequence[str]) -> str:
+    """Which place brings back, or loses, the most of the other text's answer, in a sentence."""
+    at_each = found.part == "head-position" and found.heads is not None
+    shares = np.asarray(found.heads if at_each else found.restored)
+    place = _farthest(np.where(np.isfinite(shares), np.maximum(shares, 0), 0))
+    backwards = found.direction == "noising"
+    lead = f"{visible(found.target.text, True)}'s lead over {visible(found.versus.text, True)}"
+    does = "takes away" if backwards else "brings back"
+    if place is None:
+        return f"No place {does} anything of {lead}."
+    name = _named(place, shares.ndim, found.part, labels)
+    estimated = " (estimated from gradients)" if found.by == "gradient" else ""
+    put = "this text into the other" if backwards else "the other text into this one"
+    return f"{name}, put from {put}, {does} most: {number(float(shares[place]), 2)} of {lead}{estimated}."
+
+
+def changed_most(found: Silencing, labels: Sequence[str]) -> str:
+    """Without which place the answer changes most, in a sentence."""
+    at_each = found.part == "head-position" and found.heads is not None
+    change = np.asarray(found.heads if at_each else found.change)
+    place = _farthest(change)
+    target = visible(found.target.text, True)
+    if place is None:
+        return f"No place changes anything for {target}."
+    name = _named(place, change.ndim, found.part, labels)
+    without = f"Without {name[0].lower()}{name[1:]}" if found.what == "zero" else f"{name} silenced:"
+    moved = float(change[place])
+    direction = "falls" if moved < 0 else "rises"
+    what = f"the probability of {target}"
+    if found.versus is not None:
+        what = f"the lead of {target} over {visible(found.versus.text, True)} (the difference of their logits)"
+    if found.by == "gradient":
+        of = "the log-probability" if found.versus is None else "it"
+        return f"{without} {what} {direction} most ({of} by {number(abs(moved), 2)}, estimated from gradients)."
+    before, after = found.before, found.before + moved
+    if found.versus is not None:
+        shown = column([before, after], 3)
+    else:
+        shown = [percent(math.exp(logprob), 2) for logprob in (before, after)]
+    return f"{without} {what} {direction} most: {shown[0].strip()} → {shown[1].strip()}."
+
+
+def _farthest(values: Array) -> tuple[int, ...] | None:
+    """Where a map is farthest from 0, the first place of several; None where it is 0 everywhere."""
+    size = np.where(np.isfinite(values), np.abs(values), 0.0)
+    place = tuple(int(at) for at in np.unravel_index(int(size.argmax()), size.shape))
+    return place if size[place] else None
+
+
+PARTS = {"stream": "The stream after", "attention": "The attention of", "feedforward": "The feed forward of"}
+PARTS["cross"] = "The attention to the source of"
+
+
+def _named(place: tuple[int, ...], axes: int, part: SweptPart, labels: Sequence[str]) -> str:
+    """`Head 3 of layer 5 at position 2 (·of)`: of a map of `axes` axes, of which the last is heads or positions."""
+    layer, *at = place
+    source = " (of the attention to the source)" if part == "cross-head" else ""
+    name = f"Head {at[0]} of layer {layer}{source}" if part in HEADS else f"{PARTS[part]} layer {layer}"
+    if part in HEADS and axes == 2:
+        return name
+    return f"{name} at position {at[-1]} ({visible(labels[at[-1]], True)})"
 
 
 def why_there(found: Sweep) -> str:
@@ -91,7 +155,8 @@ def silencing(found: Silencing, labels: Sequence[str]) -> RenderableType:
     legend = f"change of {name}"
     title = f"silencing each {NAMES[found.part]} ({visible(found.what)}){order}: below 0 it speaks for "
     title += visible(found.target.text, True)
-    parts = [_map(found, np.asarray(found.change), labels, legend, title, None), Text()]
+    drawn = _map(found, np.asarray(found.change), labels, legend, title, None)
+    parts: list[RenderableType] = [Text(changed_most(found, labels)), Text(), drawn, Text()]
     at_each = found.part == "head-position" and found.heads is not None
     change, kl = (found.heads, found.heads_kl) if at_each else (found.change, found.kl)
     columns = {"change": change, "KL in bits": kl, "by gradient": found.first_order}

@@ -59,7 +59,7 @@ def render(result: ForwardResult | OverResult) -> RenderableType:
     if any(trace.steps for trace in result.layers):
         parts += opened_layers(result)
     if not answers and (result.steps is None or len(result.layers) > 1):
-        parts += [folded_trace(result.layers), Text()]
+        parts += [folded_trace(result.layers, place_of(result)), Text()]
         for step in result.feedforward or []:
             parts += [feed_forward(step), Text()]
     if result.experts and not answers:
@@ -119,6 +119,11 @@ def answer_views(result: ForwardResult) -> list[RenderableType]:
     return views
 
 
+def place_of(result: ForwardResult) -> str:
+    """`position 4 (·is)`."""
+    return f"position {result.position} ({visible(shown_text(result.tokens[result.position]), True)})"
+
+
 def labels(tokens: Sequence[dict[str, object]]) -> list[str]:
     return [shown_text(token) for token in tokens]
 
@@ -156,19 +161,19 @@ def next_tokens(candidates: Sequence[Candidate], tokens: Sequence[dict[str, obje
     return Group(bars, *([line] if rest > 5e-5 else []), Text(), answer)
 
 
-def folded_trace(layers: Sequence[LayerTrace]) -> RenderableType:
-    """A line a layer; of many layers every so many, and the last. Where the line is short with shorter names, without
-    the time, then without the bars."""
+def folded_trace(layers: Sequence[LayerTrace], place: str) -> RenderableType:
+    """A line a layer, of the position `place`; of many layers every so many, and the last. Where the line is short with
+    shorter names, without the time, then without the bars."""
     return first_fitting(
-        [_folded_trace(layers)],
-        [_folded_trace(layers, short=True)],
-        [_folded_trace(layers, short=True, timed=False)],
-        [_folded_trace(layers, short=True, timed=False, bars=False)],
+        [_folded_trace(layers, place)],
+        [_folded_trace(layers, place, short=True)],
+        [_folded_trace(layers, place, short=True, timed=False)],
+        [_folded_trace(layers, place, short=True, timed=False, bars=False)],
     )
 
 
 def _folded_trace(
-    layers: Sequence[LayerTrace], *, short: bool = False, timed: bool = True, bars: bool = True
+    layers: Sequence[LayerTrace], place: str, *, short: bool = False, timed: bool = True, bars: bool = True
 ) -> SizedTable:
     stride = max(1, -(-len(layers) // ROWS_SHOWN))
     shown = [trace for index, trace in enumerate(layers) if index % stride == 0 or index == len(layers) - 1]
@@ -186,7 +191,7 @@ def _folded_trace(
     columns.append(Column("time", "right", quiet=True, whole=True, spared=9) if timed else None)
     folded = f"{len(layers)} layers, one in {stride} shown; " if stride > 1 else ""
     last = f"--layer {layers[-1].layer} opens a layer" if layers else ""
-    note = f"lengths of the vectors at this position; {folded}--trace shows every step, {last}"
+    note = f"lengths of the vectors at {place} alone; {folded}--trace shows every step, {last}"
     return table(columns, rows, title="through the layers", note=note)
 
 
@@ -220,7 +225,8 @@ def _step_table(title: str, steps: Sequence[TraceStep], left_out: str) -> SizedT
     ]
     names = [name for name in ("shape", "norm", "mean", "min", "max", "time") if name not in left_out.split()]
     columns = [Column("step"), *(Column(name, "right") for name in names)]
-    return table(columns, [[row[name] for name in ("step", *names)] for row in rows], title=title)
+    note = "over all positions together; norm: the square root of the sum of the squares"
+    return table(columns, [[row[name] for name in ("step", *names)] for row in rows], title=title, note=note)
 
 
 MOST_MAPS = 4

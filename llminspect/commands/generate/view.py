@@ -58,7 +58,7 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
         end = result.prompt if len(result.prompt) <= 40 else "…" + result.prompt[-39:]
         end = end or _ids(result.prompt_ids)
         end = end if result.target_ids is None else f"{end} becomes"
-        parts += [branch_tree(end, map(_branch, result.tree), title="branches not taken"), remark(TREE_KEY), Text()]
+        parts += [branch_tree(end, map(_branch, result.tree), title=TREE_TITLE), remark(TREE_KEY), Text()]
     if result.baseline is not None and result.change is not None:
         parts += [change_view(result.baseline, result.change, result.completion), Text()]
     seed = "" if result.seed is None else f"; seed {result.seed} repeats it"
@@ -78,7 +78,8 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
     return Group(*parts)
 
 
-TREE_KEY = "bar and %: how probable the token is after all that stands above it; ◀ written"
+TREE_TITLE = "branches: the one taken ◀, and those not taken"
+TREE_KEY = "bar and %: how probable the token is after the text and the tokens that its branch goes through; ◀ taken"
 
 BECOMES = "\nbecomes\n"
 """What stands between the text that an encoder–decoder reads and the one that it writes."""

@@ -69,7 +69,8 @@ def _whole(draw: Callable[[Any], RenderableType], chapter: WalkChapter) -> Itera
 def _layers(chapter: WalkChapter) -> Iterator[RenderableType]:
     (by_hand,), (real,) = chapter.by_hand, chapter.model
     yield from _excerpt(by_hand, *_steps(by_hand, slice(-1 - _LAST, -_LAST)))
-    yield from _excerpt(real, LEFT_OUT, forward_views.folded_trace(real.result.layers), LEFT_OUT)
+    sizes = forward_views.folded_trace(real.result.layers, forward_views.place_of(real.result))
+    yield from _excerpt(real, LEFT_OUT, sizes, LEFT_OUT)
 
 
 _LAST = 3

@@ -63,7 +63,8 @@ def _in_question(state: ExploreState, tokens: Sequence[RankedToken]) -> Iterator
     """The target, what it is compared with, and by how much the one's logit is above the other's."""
     names = [name for name in ("target", "versus") if getattr(state, name) is not None]
     for name, token in zip(names, tokens, strict=False):
-        line = Text(f"{name} {visible(token.text, True)} {percent(token.prob, 2)}, rank {token.rank}", no_wrap=True)
+        rank = f"rank {token.rank} (0: the most probable)"
+        line = Text(f"{name} {visible(token.text, True)} {percent(token.prob, 2)}, {rank}", no_wrap=True)
         line.overflow = "ellipsis"
         yield line
     if len(tokens) > 1 and all(token.prob > 0 for token in tokens):
