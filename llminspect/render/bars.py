@@ -49,7 +49,10 @@ def probability_bars(
 def signed_bars(
     labels: Sequence[str], values: ArrayLike, *, numbers: Sequence[str] | None = None, title: str = ""
 ) -> Drawn:
-    """Bars to the left and right of a line at zero, for contributions and changes; otherwise as probability_bars."""
+    """Bars to the left and right of a line at zero, for contributions and changes; otherwise as probability_bars.
+
+    Where all are on one side, the line stands at the edge.
+    """
     array = np.asarray(values, dtype=float)
     texts = numbers if numbers is not None else column(array, 4)
     return _bars(labels, array, texts, _largest(np.abs(array)), title, signed=True)
@@ -82,7 +85,7 @@ def _bars(
             line.append("  " + text.rjust(number_width) + "  ", theme.STRONG if chosen else "")
             share = float(np.clip(value / maximum, -1, 1)) if np.isfinite(value) and maximum > 0 else 0.0
             if signed:
-                _append_signed(line, share, (room - 1) // 2)
+                _append_signed(line, share, *_sides(values, room - 1))
             else:
                 line.append(bar(share, room), theme.BAR_CHOSEN if chosen else theme.BAR)
             if chosen:
@@ -148,17 +151,24 @@ def spark_row(lead: str, values: ArrayLike, trail: str, *, limits: tuple[float, 
     return Drawn(draw)
 
 
-def _append_signed(line: Text, share: float, half: int) -> None:
+def _sides(values: NDArray[np.floating], cells: int) -> tuple[int, int]:
+    """Cells to the left and to the right of the line at zero."""
+    if not (values < 0).any():
+        return 0, cells
+    return (cells, 0) if not (values > 0).any() else (cells // 2, cells // 2)
+
+
+def _append_signed(line: Text, share: float, left: int, right: int) -> None:
     """Half a cell is the finest step on both sides: there is no right-aligned eighth block to match the left ones."""
-    halves = round(abs(share) * half * 2)
+    halves = round(abs(share) * max(left, right) * 2)
     if share:
         halves = max(halves, 1)
     full, rest = divmod(halves, 2)
     if share < 0:
-        line.append(("▐" * rest + "█" * full).rjust(half), theme.NEGATIVE)
+        line.append(("▐" * rest + "█" * full).rjust(left), theme.NEGATIVE)
         line.append("│", theme.LINE)
     else:
-        line.append(" " * half)
+        line.append(" " * left)
         line.append("│", theme.LINE)
         line.append("█" * full + "▌" * rest, theme.POSITIVE)
 

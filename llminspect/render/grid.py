@@ -145,6 +145,8 @@ def _notes(picture: Picture, row_size: int, column_size: int, halves: bool) -> l
         notes.append("each line shows two rows, one above the other; the label is that of the upper")
     down = f"{picture.row_name} down" if picture.row_name != "rows" else ""
     across = f"{picture.column_name} across" if picture.column_name != "columns" else ""
+    if down and picture.row_name == picture.column_name:
+        down, across = f"the same {picture.row_name} down and across", ""
     return [", ".join(filter(None, (down, across))), *notes] if down or across else notes
 
 

@@ -42,6 +42,14 @@ def test_signed_bars_stand_on_both_sides_of_zero() -> None:
     ]
 
 
+def test_bars_that_are_all_on_one_side_start_at_the_edge() -> None:
+    assert lines(signed_bars(["a", "b"], [2.0, 1.0]), 27) == ["a  2  │████████████████████", "b  1  │██████████"]
+    assert lines(signed_bars(["a", "b"], [-2.0, 0.0]), 27) == [
+        "a  -2  ███████████████████│",
+        "b   0                     │",
+    ]
+
+
 def test_bars_refuse_what_does_not_match() -> None:
     with pytest.raises(ValueError, match="1 labels, 2 values"):
         probability_bars(["a"], [0.5, 0.5])

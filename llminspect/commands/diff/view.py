@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.diff_models import DiffModelsResult, ModelSide
-from llminspect.commands.forward.answers import two_probabilities
+from llminspect.commands.forward.answers import KL_KEY, two_probabilities
 from llminspect.commands.forward.view import strip
 from llminspect.commands.head.view import read_of
 from llminspect.core.numbers import count, fixed, number, percent, several, shape
@@ -60,7 +60,7 @@ def divergences(result: DiffResult) -> RenderableType:
     if result.kl_ab is None or result.kl_ba is None:
         return Text("the vocabularies differ: there is no KL divergence; tokens are matched by their text", theme.QUIET)
     line = f"KL(a ‖ b) = {number(result.kl_ab)} bits   KL(b ‖ a) = {number(result.kl_ba)} bits"
-    return Text(line, theme.STRONG)
+    return Group(Text(line, theme.STRONG), remark(KL_KEY))
 
 
 def streams(layers: Sequence[StreamDistance]) -> RenderableType:
@@ -87,7 +87,8 @@ def models_parts(result: DiffModelsResult, top: int) -> Iterator[RenderableType]
     if result.weights is not None:
         yield from weight_parts(result.weights, top)
     if result.token_changes is not None:
-        yield from token_parts(result.token_changes, "" if result.read is None else read_of(result.read))
+        read = [] if result.read is None else [read_of(result.read)]
+        yield from token_parts(result.token_changes, ". ".join([KL_KEY, *read]))
     if result.head_changes is not None:
         yield from head_parts(result.head_changes, top)
 

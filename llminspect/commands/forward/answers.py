@@ -205,6 +205,10 @@ def masked(found: Sequence[FilledMask], *, of_text: bool) -> RenderableType:
     return Group(*parts[:-1])
 
 
+KL_KEY = "KL: how far two lists of probabilities are apart, in bits; 0 if they are the same, without an upper end"
+LOGIT_KEY = "only differences between logits count; a probability falls where other logits rise more than its own"
+
+
 def change(baseline: Baseline, found: AnswerChange) -> RenderableType:
     """Before, after, and the change."""
     tokens = sorted(found.tokens, key=lambda token: -max(token.prob_before, token.prob_after))
@@ -220,7 +224,9 @@ def change(baseline: Baseline, found: AnswerChange) -> RenderableType:
         names = (visible(token.text, True) for token in (found.target, found.versus))
         left, right = (f"logit({name})" for name in names)
         lines.append(Text(f"{left} − {right}: {' before, '.join(column(found.difference))} after", theme.QUIET))
-    return Group(*experiments_made(found.experiments), compared, *lines)
+    return Group(
+        *experiments_made(found.experiments), compared, *lines, remark(f"{KL_KEY}. Logit change: {LOGIT_KEY}.")
+    )
 
 
 def two_probabilities(

@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.over import SHARES, OverPlace, OverResult
+from llminspect.commands.forward.answers import KL_KEY, LOGIT_KEY
 from llminspect.core.numbers import column, several
 from llminspect.render import theme
 from llminspect.render.curve import Series, series
@@ -22,6 +23,7 @@ ROWS_SHOWN, UNDER_A_CURVE = 10, 5
 """Places in a table."""
 CURVE_FROM = 6
 """Layers from which on a curve is drawn."""
+KL = "KL in bits"
 MEANT = {
     "head": "what each head adds to the target's logit, or to its lead over versus",
     "attention": "what the attention of each layer adds to that logit, or lead",
@@ -29,6 +31,7 @@ MEANT = {
     "restored": "the share of the other text's answer that comes back",
     "lost": "the share of the answer that is lost",
     "weight": "how much the query of the pair looks at its key",
+    KL: KL_KEY.partition(": ")[2],
     "excess": "how much of that is beyond what other tokens give the key",
     "lens: target rank": "how many tokens are more probable: rank 0 is the most probable",
 }
@@ -48,9 +51,11 @@ def render_over(result: OverResult) -> Iterator[RenderableType]:
     yield section(f"Over {several(result.over.count, 'text')}{file}", note=means)
     single = [place for place in result.places if place.layer is None and place.position is None]
     if single:
-        yield table(
-            _columns("", whole=True), [_rows([(NAMED.get(one.measure, one.measure), one)])[0] for one in single]
-        )
+        names = [NAMED.get(one.measure, one.measure) for one in single]
+        keys = [KL_KEY] if KL in names else []
+        keys += [f"Logit change: {LOGIT_KEY}"] if any("logit change" in name for name in names) else []
+        rows = [_rows([(name, one)])[0] for name, one in zip(names, single, strict=True)]
+        yield table(_columns("", whole=True), rows, note=". ".join(keys))
     maps = 0
     of_measure: dict[str, list[OverPlace]] = {}
     for place in result.places:

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from llminspect.analysis.swept import HEADS
-from llminspect.commands.forward.answers import aligned_line
+from llminspect.commands.forward.answers import KL_KEY, aligned_line
 from llminspect.core.numbers import column, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import signed_bars
@@ -161,7 +161,7 @@ def silencing(found: Silencing, labels: Sequence[str]) -> RenderableType:
     change, kl = (found.heads, found.heads_kl) if at_each else (found.change, found.kl)
     columns = {"change": change, "KL in bits": kl, "by gradient": found.first_order}
     what = "heads at single positions" if at_each else "places"
-    parts.append(_cells(columns, labels, f"{what}: what changes most", None if at_each else found.part))
+    parts.append(_cells(columns, labels, f"{what}: what changes most", None if at_each else found.part, KL_KEY))
     if found.together is not None:
         layer = int(np.argmax(np.abs(found.together)))
         at_once = f"all positions at once: most in layer {layer}, {number(found.together[layer], 3)}"
@@ -197,7 +197,11 @@ def _of_layer(map_HT: Array, labels: Sequence[str], legend: str, title: str, lim
 
 
 def _cells(
-    columns: Mapping[str, Any], labels: Sequence[str], title: str, part: SweptPart | None = "head-position"
+    columns: Mapping[str, Any],
+    labels: Sequence[str],
+    title: str,
+    part: SweptPart | None = "head-position",
+    key: str = "",
 ) -> RenderableType:
     """The places where the first map is farthest from 0, with the numbers of all that are there. `part`: what the axes
     of the maps are; None: layer, head and position."""
@@ -215,8 +219,9 @@ def _cells(
     names = [Column("head" if first.ndim == 3 or part in HEADS else "layer", whole=True)]
     names += [Column("position")] if first.ndim == 3 or part not in HEADS else []
     rest = first.size - len(places)
-    note = f"{several(rest, 'cell')} more in --json" if rest else ""
-    note += "; --layer N draws those of a layer" if rest and first.ndim == 3 else ""
+    more = f"{several(rest, 'cell')} more in --json" if rest else ""
+    more += "; --layer N draws those of a layer" if rest and first.ndim == 3 else ""
+    note = ". ".join(filter(None, (key, more)))
     return table([*names, *(Column(name, "right") for name in maps)], rows, title=title, note=note)
 
 
@@ -279,7 +284,8 @@ def _integrated(found: Integrated, target: str) -> tuple[str, str, list[str]]:
     moved = found.value - found.baseline_value
     off = abs(found.error / moved) if moved else abs(found.error)
     return (
-        f"integrated gradients: each token's part of {what}, from {baseline} to the text",
+        f"saliency: each token's part of {what}, by integrated gradients: gradients averaged on the way from "
+        f"{baseline} to the text",
         "part, in nats" if found.of == "logprob" else "part, in logits",
         [
             f"{what} = {number(found.value)} after the text and {number(found.baseline_value)} after the baseline; "

@@ -1,0 +1,28 @@
+"""What the keys say: a sign or a number that is shown has a word for it in the same view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.conftest import Program
+
+IDS = ("--ids", "5,6,7", "--model", "tests/golden/llama")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keys"),
+    [
+        (("forward", *IDS, "--ablate", "0.1"), ("KL: how far", "only differences between logits count")),
+        (("forward", *IDS, "--ablate", "each"), ("KL: how far",)),
+        (("diff", "hello", "--against", "world", "--model", "toy"), ("KL: how far",)),
+        (("forward", *IDS, "--saliency", "integrated"), ("saliency: each", "gradients averaged on the way from")),
+        (("embed", "world", "--model", "toy", "--similarity"), ("1 vector of", "a row of", "the same vectors down")),
+    ],
+)
+def test_what_is_shown_is_explained(called: Program, arguments: tuple[str, ...], keys: tuple[str, ...]) -> None:
+    shown = " ".join(called(*arguments).out.split())
+    assert [key for key in keys if key not in shown] == []
+    assert shown.count("KL: ") <= 1
