@@ -97,7 +97,7 @@ def _at_features(model: Model, options: ExperimentOptions, given: FeatureTexts) 
     """The changes at features of a sparse dictionary."""
     from llminspect.analysis.opened_dictionary import feature_change, open_dictionary
 
-    opened = open_dictionary(model, options.features, options.features_at, changes=True)
+    opened = open_dictionary(model, options.features, options.features_at, changes=True, option="--features-at")
     changes, facts = feature_edits(given, opened.made.features), opened.facts()
     tap = feature_change(model, opened, changes)
     return tap, [Experiment(one.kind, one.place, one.what, dictionary=facts) for one in changes]

@@ -71,15 +71,16 @@ class OpenDictionary:
         )  # fmt: skip
 
 
-def open_dictionary(model: Model, path: str | None, at: str | None = None, *, changes: bool = False) -> OpenDictionary:
-    """Read a dictionary and find its place in the model; `at` is where it reads, if its files do not say. It is
-    for `changes` alone, or for what its features say in words as well.
+def open_dictionary(
+    model: Model, path: str | None, at: str | None = None, *, changes: bool = False, option: str = "--at"
+) -> OpenDictionary:
+    """Read a dictionary and find its place in the model; `at` is where it reads, if its files do not say, and comes
+    from `option`. It is for `changes` alone, or for what its features say in words as well.
 
     Raises ModelError for files that are none, UsageError for a place that the model does not have, or another width.
     """
     if path is None:
         raise UsageError("no dictionary is named", "a folder of SAELens or sparsify, or an .npz of Gemma Scope")
-    option = "--features-at" if changes else "--at"
     if not changes:
         check_words(model, "features")
     elif model.can("source") or model.source is not None or model.config.streams > 1:

@@ -225,6 +225,7 @@ def test_one_piece_has_no_spread_and_a_head_shares_with_the_others(called: Progr
     ran = called(*given, COLUMNS="120")
     assert ran.code == 0 and "nan" not in ran.out
     assert "shares key and value head 2 with heads 6, 8" in ran.out and "in 1 piece" in ran.out
+    assert "std" not in ran.out and "95% interval" not in ran.out
     measures = called(*given, "--json").json["habits"]["measures"]
     assert all(
         entry["std"] is entry["low"] is entry["high"] is None and entry["mean"] is not None for entry in measures

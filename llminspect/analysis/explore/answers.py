@@ -28,6 +28,8 @@ from llminspect.text.prompt import Prompt
 from llminspect.text.tokenizer import Tokenizer, utf8
 
 SOURCE = SourceOptions()
+AT = "--features-at"
+"""The option of `explore` that says where a dictionary reads."""
 MOST_TOKENS = 2048
 """Of a text: what follows each key, and what is drawn, is made for texts that a person reads."""
 
@@ -43,7 +45,15 @@ def prompt_of_state(model: Model, state: ExploreState) -> Prompt:
 
         return prompt_of_ids([*(parse_ids(state.text) or ()), *state.taken_ids()], None, None)
     prompt, taken = text_prompt(state.text, source, model.tokenizer, None), state.taken_ids()
-    return prompt_of_ids([*prompt.ids, *taken], model.tokenizer, None) if taken else prompt
+    if not taken:
+        return prompt
+    ids, tokenizer = [*prompt.ids, *taken], model.tokenizer
+    if tokenizer is not None and not state.chat:
+        added = b"".join(map(tokenizer.shown_bytes, taken)).decode("utf-8", "replace")
+        longer = text_prompt(state.text + added, source, tokenizer, None)
+        if longer.ids == ids:
+            return longer
+    return prompt_of_ids(ids, tokenizer, None)
 
 
 def check_length(model: Model, state: ExploreState) -> None:
@@ -69,7 +79,7 @@ def check_dictionary(model: Model, state: ExploreState) -> int:
         return 0
     from llminspect.analysis.opened_dictionary import open_dictionary
 
-    return open_dictionary(model, state.features, state.features_at).made.features
+    return open_dictionary(model, state.features, state.features_at, option=AT).made.features
 
 
 def check_change(model: Model, state: ExploreState, kind: str, value: str) -> None:
@@ -164,7 +174,7 @@ def _features(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreSta
     from llminspect.arguments.parts import CorpusOptions
 
     (options,) = groups_of(one, FeaturesOptions)
-    opened = open_dictionary(model, one.name, options.at)
+    opened = open_dictionary(model, one.name, options.at, option=AT)
     return features(model, opened, options, FeatureEdits(), CorpusOptions(), prompt)
 
 
@@ -185,5 +195,10 @@ def _tokenize(model: Model, one: PaneQuestion, prompt: Prompt, state: ExploreSta
     others = dict(one.options).get("compare", ())
     if not others:
         return tokenize(model.tokenizer, TokenizeOptions(), SOURCE, prompt)
+    if prompt.text is None:
+        raise UsageError(
+            "other tokenizers cut a text, and no text is cut into these very tokens",
+            "Backspace takes the last of them away",
+        )
     known = [(name, model.tokenizer if name == model.name else _opened(name)) for name in others]
-    return compare(known, str(prompt.text), SOURCE, TokenizeOptions())
+    return compare(known, prompt.text, SOURCE, TokenizeOptions())

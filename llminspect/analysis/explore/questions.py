@@ -112,7 +112,7 @@ def _in_question(state: ExploreState, position: int) -> list[PaneQuestion]:
 
 
 def _tokens(model: Model, state: ExploreState, tokens: int) -> list[PaneQuestion]:
-    beside = not state.chat and not state.taken_ids() and model.tokenizer is not None
+    beside = not state.chat and model.tokenizer is not None
     return [
         question("tokenize"),
         *([question("tokenize", compare=(model.name, *(state.beside or BESIDE).split()))] if beside else []),
@@ -189,7 +189,7 @@ def command_line(one: PaneQuestion, prompt: Prompt, state: ExploreState, model: 
 def _input(prompt: Prompt, state: ExploreState) -> list[str]:
     if prompt.text in (None, "-"):
         return ["--ids", ",".join(map(str, prompt.ids))]
-    return ["--user", state.text] if state.chat else [state.text]
+    return ["--user", state.text] if state.chat else [str(prompt.text)]
 
 
 def python_line(one: PaneQuestion, prompt: Prompt, state: ExploreState, model: str) -> str:

@@ -43,6 +43,7 @@ class DrawnScreen(App[None]):
         """The candidate, or the change, that is marked in the pane."""
         self.over: str | None = None
         """A text that is shown in place of the pane: the help, the command lines."""
+        self.over_name = ""
         self.drawn: dict[str, Any] = {}
         """What the parts of the screen show, or what that was made of."""
 
@@ -97,10 +98,10 @@ class DrawnScreen(App[None]):
         return before is None or before[1] != values or any(map(operator.is_not, before[0], whole))
 
     def _about(self) -> Text:
-        """What the pane shows, in a line; on the map of heads, the head that is chosen."""
+        """What is shown, in a line; on the map of heads, the head that is chosen."""
         state, shown = self.session.state, self.shown
-        text = Text(ABOUT[state.pane])
-        if state.pane == "heads" and shown.prompt is not None and shown.state.pane == "heads":
+        text = Text(ABOUT[state.pane] if self.over is None else self.over_name)
+        if state.pane == "heads" and self.over is None and shown.prompt is not None and shown.state.pane == "heads":
             text = about(Seen(self.session.model, state, shown.prompt, shown.found)) or text
         text.truncate(max(1, self.size.width - 2), overflow="ellipsis")
         return text

@@ -22,6 +22,7 @@ MOST_PICTURES = 1000
 """Names that are tried for one."""
 PANE_OF_LINE = {"beside": "tokens", "corpus": "head"}
 """Where what was typed is seen."""
+EQUIVALENT = "The same numbers by command lines, and in Python: e goes back"
 CHOOSING = ("next", "changes", "features")
 LAYER_PARTS = {"silence_attention": "attention", "silence_feedforward": "feedforward"}
 
@@ -148,8 +149,8 @@ def _edit(app: Surface) -> None:
 
 def _beside(app: Surface) -> None:
     state = app.session.state
-    if state.chat or state.taken_ids():
-        app.word = "tokenizers are compared on a text as it is: c leaves a chat, Backspace takes tokens away"
+    if state.chat:
+        app.word = "tokenizers are compared on a text as it is: c leaves the chat"
         app.do_nothing()
     else:
         app.ask("beside", state.beside or "")
@@ -185,7 +186,7 @@ def _light(app: Surface) -> None:
 
 
 def _equivalent(app: Surface) -> None:
-    if app.over is not None:
+    if app.over is not None and app.over_name == EQUIVALENT:
         app.over = None
         app.do()
         return
@@ -195,7 +196,7 @@ def _equivalent(app: Surface) -> None:
         lines = [line for one in wanted for line in (session.command_line(one), session.python_line(one), "")]
     except UserError as error:
         lines = [error.message]
-    app.say("\n".join(lines))
+    app.say(EQUIVALENT, "\n".join(lines))
 
 
 def submitted(app: Surface, what: str, text: str) -> None:

@@ -27,6 +27,7 @@ from llminspect.files.source import save_whole
 from llminspect.render import theme
 from llminspect.render.safe import visible
 
+HELP = "The keys: ? goes back"
 PATIENCE = 0.5
 """Seconds before a wait is spoken of."""
 
@@ -182,15 +183,19 @@ class Surface(DrawnScreen):
         shown = foot_lines(visible(word), room) or foot_keys(visible(self.session.model.name), room)
         self.put("status", Text(shown, theme.QUIET), grows=True)
 
-    def say(self, text: str) -> None:
-        """Show a text in place of the pane, until the next key."""
-        self.over = text
+    def say(self, name: str, text: str) -> None:
+        """Show a text and its name in place of the pane, until the next key."""
+        self.over, self.over_name = text, name
+        self.query_one("#body", VerticalScroll).scroll_home(animate=False)
         self.draw()
 
     def say_help(self) -> None:
         room = max(20, self.query_one("#body", VerticalScroll).size.width - 2)
-        self.over = None if self.over is not None else help_text(room)
-        self.draw()
+        if self.over is not None and self.over_name == HELP:
+            self.over = None
+            self.draw()
+        else:
+            self.say(HELP, help_text(room))
 
     def do_nothing(self) -> None:
         """Draw once more, with the word that is to be said."""

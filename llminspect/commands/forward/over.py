@@ -17,7 +17,7 @@ from llminspect.render.curve import Series, series
 from llminspect.render.heatmap import heatmap
 from llminspect.render.safe import visible
 from llminspect.render.section import headed, paged, section
-from llminspect.render.table import Cell, Column, table
+from llminspect.render.table import Cell, Column, Columns, table
 
 ROWS_SHOWN, UNDER_A_CURVE = 10, 5
 """Places in a table."""
@@ -55,7 +55,7 @@ def render_over(result: OverResult) -> Iterator[RenderableType]:
         keys = [KL_KEY] if KL in names else []
         keys += [f"Logit change: {LOGIT_KEY}"] if any("logit change" in name for name in names) else []
         rows = [_rows([(name, one)])[0] for name, one in zip(names, single, strict=True)]
-        yield table(_columns("", whole=True), rows, note=". ".join(keys))
+        yield table(_columns("", single), rows, note=". ".join(keys))
     maps = 0
     of_measure: dict[str, list[OverPlace]] = {}
     for place in result.places:
@@ -119,7 +119,7 @@ def _top(places: Sequence[OverPlace], most: int) -> RenderableType:
     chosen = sorted(places, key=lambda place: -abs(_or(place.mean, 0.0)))[:most]
     rest = len(places) - len(chosen)
     note = f"farthest from 0; {several(rest, 'place')} more in --json" if rest > 0 else ""
-    return table(_columns("place"), _rows([(_name(place), place) for place in chosen]), note=note)
+    return table(_columns("place", chosen), _rows([(_name(place), place) for place in chosen]), note=note)
 
 
 def _name(place: OverPlace) -> str:
@@ -130,10 +130,13 @@ def _name(place: OverPlace) -> str:
     return " · ".join([*layer, *([] if place.position is None else [f"position {place.position}"])])
 
 
-def _columns(name: str, whole: bool = True) -> list[Column]:
+def _columns(name: str, places: Sequence[OverPlace]) -> Columns:
+    """Those of the spread only where there is one: a single text has none."""
+    spread = any(math.isfinite(place.std) for place in places)
     return [
-        Column(name, whole=whole), Column("mean", "right", whole=True), Column("95% interval", "right", whole=True),
-        Column("std", "right", whole=True, spared=1), Column("texts", spared=2),
+        Column(name, whole=True), Column("mean", "right", whole=True),
+        Column("95% interval", "right", whole=True) if spread else None,
+        Column("std", "right", whole=True, spared=1) if spread else None, Column("texts", spared=2),
     ]  # fmt: skip
 
 

@@ -132,12 +132,12 @@ def position_part(position: PositionScores) -> RenderableType:
 
 
 def habits_part(habits: HeadHabits) -> RenderableType:
-    """Each measure with its spread."""
+    """Each measure, with its spread where there is more than one piece."""
+    spread = any(not math.isnan(entry.std) for entry in habits.measures)
     rows: list[Sequence[Cell]] = [
         [
             entry.measure,
             number(entry.mean, 3),
-            # One piece has no spread.
             None if math.isnan(entry.std) else number(entry.std, 3),
             None if math.isnan(entry.std) else f"{number(entry.low, 3)} … {number(entry.high, 3)}",
             entry.count,
@@ -147,7 +147,8 @@ def habits_part(habits: HeadHabits) -> RenderableType:
     ]
     columns = [
         Column("measure", whole=True), Column("mean", "right", whole=True),
-        Column("std", "right", whole=True, spared=2), Column("95% interval", "right", whole=True),
+        Column("std", "right", whole=True, spared=2) if spread else None,
+        Column("95% interval", "right", whole=True) if spread else None,
         Column("pieces", spared=3), Column("", quiet=True),
     ]  # fmt: skip
     called = ", ".join(f"{name} in {several(times, 'piece')}" for name, times in habits.named.items())

@@ -11,6 +11,7 @@ from llminspect.analysis.attend import AttendResult
 from llminspect.analysis.head import HeadResult
 from llminspect.commands.attend.view import labels_of, render
 from llminspect.commands.explore.panes import Seen
+from llminspect.commands.forward.answers import experiments_made
 from llminspect.commands.head.view import habits_part
 from llminspect.commands.head.view import render as render_circuits
 from llminspect.core.numbers import fixed
@@ -35,8 +36,10 @@ def view(seen: Seen) -> RenderableType:
             if len(attended) == 1 or all(result is not one for one in attended):
                 parts.append(render(result))
             elif result is attended[1]:
-                both = [[Text(name, theme.TITLE), render(one)] for name, one in zip(NAMES, attended, strict=True)]
-                parts.append(halves(page(both[0]), page(both[1])))
+                made = experiments_made(result.experiments or [])
+                plain = [replace(one, experiments=None) for one in attended]
+                both = [[Text(name, theme.TITLE), render(one)] for name, one in zip(NAMES, plain, strict=True)]
+                parts += [*made, halves(page(both[0]), page(both[1]))]
     if of_weights:
         parts.append(render_circuits(replace(of_weights[-1], habits=None)))
     elif seen.model.can("generate"):

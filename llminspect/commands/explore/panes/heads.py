@@ -86,7 +86,9 @@ def about(seen: Seen) -> Text | None:
         query, key = (label(end.text.strip()) for end in (result.find.query, result.find.key))
         line.append(f"  {query} → {key}: its weight beyond what other tokens give", theme.QUIET)
     if isinstance(result, ForwardResult) and result.attribution is not None:
-        line.append(f"  what it adds to the logit of {visible(result.attribution.target.text, True)}", theme.QUIET)
+        versus = result.attribution.versus
+        less = "" if versus is None else f" less {visible(versus.text, True)}"
+        line.append(f"  adds to the logit of {visible(result.attribution.target.text, True)}{less}", theme.QUIET)
     return line
 
 
@@ -136,6 +138,11 @@ def _silenced(seen: Seen) -> set[str]:
     return {place for place in places if re.fullmatch(r"\d+\.\d+", place)}
 
 
+def _chosen(mark: str, cell: int) -> str:
+    """The head that is chosen, in so many cells: what is known of it stays to be read."""
+    return f"[{mark or ' '}]" if cell > 2 else f"▸{mark}" if cell > 1 else mark or "●"
+
+
 def _lines(seen: Seen, shown: HeadMap, ramp: Ramp, room: int, colors: bool, after: bool) -> list[Text]:
     """The rows of one map in so many cells; a head that is silenced is marked where that is done."""
     silenced = _silenced(seen) if after else set()
@@ -152,7 +159,7 @@ def _lines(seen: Seen, shown: HeadMap, ramp: Ramp, room: int, colors: bool, afte
             value = shown.values_LH[layer, head]
             here = (layer, head) == (seen.state.layer, seen.state.head)
             mark = "×" if f"{layer}.{head}" in silenced else shown.marks[layer][head] if shown.marks else ""
-            text = (f"[{mark or ' '}]" if cell > 2 else "●") if here else (f" {mark}" if cell > 1 else mark)
+            text = _chosen(mark, cell) if here else f" {mark}" if cell > 1 else mark
             place = ramp.place(value) if value == value else None
             if not colors and not text.strip():
                 text = "" if place is None else f" {theme.shade(ramp.scale, place)}"

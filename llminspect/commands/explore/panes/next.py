@@ -82,15 +82,18 @@ def _bars(tokens: Sequence[ProbableToken], chosen: int, left: dict[int, float] |
     names = [visible(token.text, True) for token in tokens]
     cells = min(LONGEST_LABEL, max(map(width, names)))
     longest = BAR_CELLS if left is None else BESIDE_CELLS
+    bars = [bar(float(token.prob), longest) for token in tokens]
+    widest = max(map(width, bars))
     lines: list[RenderableType] = []
-    for index, (token, name) in enumerate(zip(tokens, names, strict=True)):
+    for index, (token, name, drawn) in enumerate(zip(tokens, names, bars, strict=True)):
         mark = "▶ " if index == min(chosen, len(tokens) - 1) else "  "
         line = Text(mark + fit(name, cells), theme.STRONG if mark.strip() else "", no_wrap=True, overflow="crop")
         line.append(f" {percent(token.prob, 2):>7} ")
-        line.append(bar(float(token.prob), longest), theme.BAR_CHOSEN if mark.strip() else theme.BAR)
+        line.append(drawn, theme.BAR_CHOSEN if mark.strip() else theme.BAR)
         if left is not None and token.id in left:
             kept = left[token.id]
-            line.append(f" drawn with {percent(kept, 2)}" if kept else " cut", theme.QUIET)
+            room = " " * (widest - width(drawn) + 1)
+            line.append(room + (f"drawn with {percent(kept, 2):>7}" if kept else "cut"), theme.QUIET)
         line.stylize(Style.from_meta({"candidate": index}))
         lines.append(line)
     rest = max(0.0, 1 - sum(float(token.prob) for token in tokens))
