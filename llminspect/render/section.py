@@ -108,7 +108,7 @@ def _wrapped(units: Sequence[str], cells: int) -> list[str]:
     return [*lines, line]
 
 
-_KEPT = re.compile(r"\(?--\S+ [^\s-]\S*|[Ll]ayer \d+ · head \d+|position \d+\S*|\S+ [±≈] \S+|[━─╌▼…●○×=−] \S+|\S+")
+_KEPT = re.compile(r"\(?--\S+ [^\s-]\S*|[Ll]ayer \d+ · head \d+|position \d+\S*|\S+ [±≈] \S+|\(?[━─╌▼…●○×=−] \S+|\S+")
 """An option, or a sign, with what follows it; the name of a head or a place; what is about a number; or a word."""
 
 

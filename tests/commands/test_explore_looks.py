@@ -54,19 +54,30 @@ def test_tokens_that_were_taken_are_part_of_the_text_where_it_is_cut_so(smollm2:
 
 def test_the_heading_is_that_of_what_is_shown() -> None:
     async def act(pilot: Any) -> None:
-        heading = lambda: seen(pilot).splitlines()[3].strip()  # noqa: E731
+        def heading() -> str:
+            return seen(pilot).splitlines()[3].strip()
+
         await press(pilot, "4")
         of_pane = heading()
         await press(pilot, "end", "question_mark")
         assert heading() == "The keys: ? goes back" and "edit the text" in seen(pilot)
         await press(pilot, "e")
-        assert heading().startswith("The same numbers by command lines") and "llminspect attend" in seen(pilot)
+        assert heading().startswith("The same by command") and "llminspect attend" in seen(pilot)
         await press(pilot, "question_mark")
         assert heading() == "The keys: ? goes back"
         await press(pilot, "question_mark")
         assert heading() == of_pane
 
     on_screen(open_model("toy-attention"), act, "A cat sat.")
+
+
+def test_a_map_without_numbers_says_so_and_explains_its_letters(smollm2: Model) -> None:
+    async def act(pilot: Any) -> None:
+        await press(pilot, "3", "m", "m", "m", "m")
+        shown = seen(pilot)
+        assert "induction: no head has a number here" in shown and "S sink" in shown and "P previous" in shown
+
+    on_screen(smollm2, act, size=(60, 24))
 
 
 def test_weights_before_and_after_stand_side_by_side() -> None:
@@ -79,8 +90,9 @@ def test_weights_before_and_after_stand_side_by_side() -> None:
 
 
 def test_an_error_names_the_option_of_explore(tmp_path: Path) -> None:
-    arrays = {"W_enc": (2, 3), "b_enc": (3,), "W_dec": (3, 2), "b_dec": (2,), "threshold": (3,)}
-    np.savez(tmp_path / "params.npz", **{name: np.ones(shape, np.float32) for name, shape in arrays.items()})
+    sizes = {"W_enc": (2, 3), "b_enc": (3,), "W_dec": (3, 2), "b_dec": (2,), "threshold": (3,)}
+    arrays: dict[str, Any] = {name: np.ones(size, np.float32) for name, size in sizes.items()}
+    np.savez(tmp_path / "params.npz", **arrays)
     with pytest.raises(UsageError, match="does not say where it reads") as raised:
         Session(open_model("toy"), ExploreState("world", features=str(tmp_path)))
     assert "--features-at " in str(raised.value.hint)

@@ -22,7 +22,7 @@ MOST_PICTURES = 1000
 """Names that are tried for one."""
 PANE_OF_LINE = {"beside": "tokens", "corpus": "head"}
 """Where what was typed is seen."""
-EQUIVALENT = "The same numbers by command lines, and in Python: e goes back"
+EQUIVALENT = "The same by command and in Python: e goes back"
 CHOOSING = ("next", "changes", "features")
 LAYER_PARTS = {"silence_attention": "attention", "silence_feedforward": "feedforward"}
 
@@ -166,6 +166,9 @@ def _enter(app: Surface) -> None:
     ids = _candidates(app) if state.pane == "next" and app.shown.state == state else []
     if ids:
         app.do({"do": "take", "id": ids[min(app.chosen, len(ids) - 1)]})
+    elif state.pane == "next" and app.shown.state != state:
+        app.word = "the next tokens are still being computed"
+        app.do_nothing()
     elif state.pane == "heads":
         app.do({"do": "pane", "pane": "head"})
 

@@ -95,12 +95,14 @@ def about(seen: Seen) -> Text | None:
 def key(seen: Seen) -> RenderableType | None:
     """What the colours and the letters of the map mean: above the map, which may be higher than the screen."""
     maps = _head_maps(seen)
-    if not any(np.isfinite(one.values_LH).any() for one in maps):
+    if not maps:
         return None
     there = {mark for one in maps for row in one.marks or () for mark in row}
     names = [f"{mark} {habit}" for habit, mark in MARKS.items() if mark and mark in there]
     names += ["× silenced"] if _silenced(seen) else []
     letters = "  ".join(names)
+    if not any(np.isfinite(one.values_LH).any() for one in maps):
+        return Text("\n".join(filter(None, [f"{seen.state.measure}: no head has a number here", letters])), theme.QUIET)
     return ramp_key(_stacked(maps), _ramp(maps), name=seen.state.measure, masked=letters)
 
 
