@@ -83,8 +83,8 @@ def test_a_map_without_numbers_says_so_and_explains_its_letters(smollm2: Model) 
 def test_weights_before_and_after_stand_side_by_side() -> None:
     async def act(pilot: Any) -> None:
         await press(pilot, "3", "space", "enter")
-        rows = [line for line in seen(pilot).splitlines() if line.count("queries down") or line.count("sat  ")]
-        assert any(line.count("queries down, keys across") == 2 for line in rows)
+        assert any(line.count("queries down, keys across") == 2 for line in seen(pilot).splitlines())
+        assert seen(pilot).count("ablate 0.0 (zero)") == 1
 
     on_screen(open_model("toy-attention"), act, "A cat sat.", (160, 60))
 

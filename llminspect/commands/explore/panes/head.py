@@ -29,17 +29,17 @@ def view(seen: Seen) -> RenderableType:
     of_weights = [result for _, result in seen.found if isinstance(result, HeadResult)]
     parts: list[RenderableType] = [habits_part(one.habits) for one in of_weights if one.habits is not None]
     attended = [result for _, result in seen.found if isinstance(result, AttendResult) and result.query is None]
+    parts += experiments_made(attended[-1].experiments or []) if attended else []
     for _, result in seen.found:
         if isinstance(result, AttendResult):
             if result is attended[-1] and result.heads:
                 parts.append(_sentence(seen, result))
             if len(attended) == 1 or all(result is not one for one in attended):
-                parts.append(render(result))
+                parts.append(render(replace(result, experiments=None)))
             elif result is attended[1]:
-                made = experiments_made(result.experiments or [])
                 plain = [replace(one, experiments=None) for one in attended]
                 both = [[Text(name, theme.TITLE), render(one)] for name, one in zip(NAMES, plain, strict=True)]
-                parts += [*made, halves(page(both[0]), page(both[1]))]
+                parts.append(halves(page(both[0]), page(both[1])))
     if of_weights:
         parts.append(render_circuits(replace(of_weights[-1], habits=None)))
     elif seen.model.can("generate"):
