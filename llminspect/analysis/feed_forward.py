@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import numpy as np
@@ -24,6 +24,8 @@ FEW = 32
 """Fewer numbers than this make no histogram."""
 NEAR = 6.0
 """How far from 0 f bends: farther out it is nearly h, or nearly 0."""
+INSIDE = tuple(f"feedforward.{step}" for step in ("norm", "gate", "hidden", "up", "activation"))
+"""What is looked at between the stream and what the step adds to it."""
 
 
 @dataclass(frozen=True)
@@ -87,25 +89,27 @@ class FeedForward:
 
 
 def feed_forward(
-    model: Model, capture: Capture, layer: int, position: int, *, curve: bool = False
+    model: Model, rows: Mapping[str, Array], layer: int, capture: Capture | None = None
 ) -> FeedForward | None:
-    """The feed-forward step of `layer` from its captured intermediates; None where there is none of a known form."""
+    """The feed-forward step of `layer` from the rows of one position; None where there is none of a known form.
+
+    `capture`: where all rows of the step were kept, and so its curve can be drawn.
+    """
     name = f"layers.{layer}.feedforward"
-    gated = f"{name}.gate" in capture.arrays
+    gated = f"{name}.gate" in rows
     hidden_name = f"{name}.gate" if gated else f"{name}.hidden"
-    if hidden_name not in capture.arrays or f"{name}.activation" not in capture.arrays:
+    if hidden_name not in rows or f"{name}.activation" not in rows:
         return None
-    hidden_F = capture[hidden_name][position]
+    hidden_F, activation_F = rows[hidden_name], rows[f"{name}.activation"]
     cut = model.config.sparsity[layer] if model.config.sparsity else 0
-    activation_F = capture[f"{name}.activation"][position]
-    up_F = capture[f"{name}.up"][position] if gated else None
+    up_F = rows[f"{name}.up"] if gated else None
     # What the step reads: the norm in front of it, or the stream itself in a family that has none there.
     read = [f"{name}.norm", f"layers.{layer}.middle", f"layers.{layer}.input"]
-    input_D = next(capture[part] for part in read if part in capture.arrays)[position]
+    input_D = next(rows[part] for part in read if part in rows)
     active = np.argsort(-np.abs(activation_F), kind="stable")[:ACTIVE]
     of_units = (None, None) if cut else _hidden_weights(model, layer, gated, input_D.size, hidden_F.size)
     weight_FD, bias_F = of_units
-    f = activation_of(model, layer, gated) if curve else None
+    f = None if capture is None else activation_of(model, layer, gated)
     bent_F = None if f is None else f(hidden_F)
 
     def unit(index: int) -> HiddenUnit:
@@ -122,11 +126,17 @@ def feed_forward(
         gated=gated,
         input=input_D,
         units=[unit(int(index)) for index in active],
-        output=capture[f"{name}.output"][position],
+        output=rows[f"{name}.output"],
         positive=float(np.mean(hidden_F > 0)),
         cut=cut or None,
-        curve=None if f is None else activation_curve(f, capture[hidden_name], hidden_F[active]),
+        curve=None if f is None or capture is None else activation_curve(f, capture[hidden_name], hidden_F[active]),
     )
+
+
+def rows_kept(capture: Capture, layer: int, position: int) -> dict[str, Array]:
+    """The rows that `feed_forward` is made of, where all rows were kept."""
+    names = [f"layers.{layer}.{part}" for part in (*INSIDE, "feedforward.output", "middle", "input")]
+    return {name: capture[name][position] for name in names if name in capture.arrays}
 
 
 def activation_of(model: Model, layer: int, gated: bool) -> Callable[[Array], Array] | None:

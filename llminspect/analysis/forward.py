@@ -10,7 +10,7 @@ import numpy as np
 
 from llminspect.analysis.by_hand import by_hand, fits_on_a_page
 from llminspect.analysis.candidates import candidates, fill_masks, ranked_token, with_its_space
-from llminspect.analysis.feed_forward import feed_forward
+from llminspect.analysis.feed_forward import feed_forward, rows_kept
 from llminspect.analysis.forward_changes import prepared, silenced_each
 from llminspect.analysis.forward_result import ForwardQuestion, ForwardResult
 from llminspect.analysis.labels import head_parts, no_next_token, of_choices
@@ -107,8 +107,11 @@ def _followed(model: Model, question: ForwardQuestion, prompt: Prompt, source: P
         grid=look.all and not _watches_scores(model, look),
         taps=taps,
     )
-    drawn = bool(opened) or fits_on_a_page(model)
-    fed = [feed_forward(model, watched.capture, layer, position, curve=drawn) for layer in opened or [layers - 1]]
+    if opened or fits_on_a_page(model):
+        kept = watched.capture
+        fed = [feed_forward(model, rows_kept(kept, at, position), at, kept) for at in opened or [layers - 1]]
+    else:
+        fed = [feed_forward(model, watched.rows, layers - 1)]
     parts: dict[str, Any] = {}
     if watched.logits_V is None:
         for name in ("lens", "attribution", "saliency", "steps", "target", "versus"):

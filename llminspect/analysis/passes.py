@@ -47,23 +47,32 @@ def captured(model: Model, ids: Sequence[int], names: Iterable[str], taps: Seque
 
 class PositionRows:
     """A tap that keeps one position's row of the residual stream and of what each step adds to it: [D] each; with
-    `heads` of what each head read as well, [H, E]."""
+    `heads` of what each head read as well, [H, E], and of whatever else is named."""
 
-    def __init__(self, layers: int, position: int, *, heads: bool = False) -> None:
+    def __init__(self, layers: int, position: int, *, heads: bool = False, also: Iterable[str] = ()) -> None:
         parts = (
             "input middle output attention.output attention.unnormed cross_attention.output feedforward.output".split()
         )
         parts += ["state.output", "combined"]
         parts += ["attention.mixed", "attention.gated"] if heads else []
-        self._names = {"embedding.output", *(f"layers.{layer}.{part}" for layer in range(layers) for part in parts)}
+        self._names = {
+            "embedding.output",
+            *(f"layers.{layer}.{part}" for layer in range(layers) for part in parts),
+            *also,
+        }
         self.wants = self._names.__contains__
         self.patterns = tuple(sorted(self._names))
         self.position = position
         self.rows: dict[str, Array] = {}
         self.moments: dict[str, float] = {}
 
+    def rows_wanted(self, name: str) -> frozenset[int]:
+        return frozenset([self.position] if name in self._names else [])
+
+    def see_row(self, name: str, row: int, array: Array) -> None:
+        self.rows[name], self.moments[name] = array.copy(), time.perf_counter()
+
     def __call__(self, name: str, array: Array) -> Array:
         if name in self._names:
-            self.rows[name] = array[..., self.position, :].copy()
-            self.moments[name] = time.perf_counter()
+            self.see_row(name, self.position, array[..., self.position, :])
         return array

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from llminspect.analysis.feed_forward import function_name
+from llminspect.analysis.feed_forward import INSIDE, function_name
 from llminspect.analysis.passes import PositionRows, head_reads
 from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
@@ -105,7 +105,7 @@ class WatchedPass:
     stream_TD: Array
     """The residual stream after the last layer."""
     rows: dict[str, Array]
-    """The residual stream and what was added to it, at the position."""
+    """The residual stream, what was added to it, and the last layer's feed-forward step, at the position."""
     capture: Capture
     layers: list[LayerTrace]
     before: list[TraceStep]
@@ -126,15 +126,17 @@ def watch_pass(
 ) -> WatchedPass:
     """Run the text once. `taps` are the caller's and act first: what is seen is what they left.
 
-    Kept are the rows of one position, and whole arrays of the feed-forward steps of the `opened` layers (else of the
-    last); with `steps` of all steps, with `grid` of every layer's stream. Every step of the `opened` layers is measured
-    (with `trace` of all).
+    Kept are the rows of one position, of the last layer those inside its feed-forward step as well, and whole arrays of
+    the feed-forward steps of the `opened` layers; with `steps` of all steps, with `grid` of every layer's stream. Every
+    step of the `opened` layers is measured (with `trace` of all).
     """
     layers = model.config.sizes.L
     patterns = ["final.*", ROUTES]
-    patterns += [f"layers.{layer}.{part}" for layer in opened or [layers - 1] for part in FEED_FORWARD]
+    patterns += [f"layers.{layer}.{part}" for layer in opened for part in FEED_FORWARD]
     patterns += [head_reads(model, layer) for layer in range(layers)] if grid else []
-    capture, rows = Capture(*(["*"] if steps else patterns), optional=True), PositionRows(layers, position, heads=heads)
+    capture = Capture(*(["*"] if steps else patterns), optional=True)
+    inside = (f"layers.{layers - 1}.{step}" for step in INSIDE)
+    rows = PositionRows(layers, position, heads=heads, also=inside)
     measured = Trace("*") if trace else Trace(*(f"layers.{layer}.*" for layer in opened))
     tap = Chain([*taps, *([measured] if measured.patterns else []), rows, capture])
     stream_TD = model.run(ids, tap).stream_TD

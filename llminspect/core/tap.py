@@ -228,6 +228,14 @@ class Chain:
     def wants(self, name: str) -> bool:
         return any(tap.wants(name) for tap in self.taps)
 
+    def rows_wanted(self, name: str) -> frozenset[int] | None:
+        each = [rows_wanted(tap, name) for tap in self.taps]
+        return None if None in each else frozenset().union(*(rows for rows in each if rows))
+
+    def see_row(self, name: str, row: int, array: Array) -> None:
+        for tap in self.taps:
+            see_row(tap, name, row, array)
+
     def __call__(self, name: str, array: Array) -> Array:
         for tap in self.taps:
             array = tap(name, array)
@@ -244,3 +252,31 @@ def unreached(tap: Tap, later: str | None = None) -> list[str]:
     """
     of_tap = getattr(tap, "unreached", None)
     return [] if of_tap is None else of_tap(later)
+
+
+def rows_wanted(tap: Tap, name: str) -> frozenset[int] | None:
+    """The rows of an array that a tap only looks at, and at no others; None for all of them.
+
+    Of a tap that can do with rows: it has `rows_wanted(name)` and is shown each by `see_row(name, row, array)`.
+    """
+    if not tap.wants(name):
+        return frozenset()
+    of_tap = getattr(tap, "rows_wanted", None)
+    return None if of_tap is None else of_tap(name)
+
+
+def see_row(tap: Tap, name: str, row: int, array: Array) -> None:
+    """Show a tap one row of an array, [..., width], if it wants that."""
+    if row in (rows_wanted(tap, name) or ()):
+        tap.see_row(name, row, array)  # type: ignore[attr-defined]
+
+
+class OneRow:
+    """Nothing but one row goes through, [..., 1, width], and `tap` is shown it."""
+
+    def __init__(self, tap: Tap, row: int) -> None:
+        self.tap, self.row, self.wants = tap, row, tap.wants
+
+    def __call__(self, name: str, array: Array) -> Array:
+        see_row(self.tap, name, self.row, array[..., 0, :])
+        return array

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar, copy_context
 from functools import cache
 from typing import Any, TypeVar
@@ -27,8 +27,8 @@ SHARED_FROM = 448
 NUMBERS_AT_ONCE = 524_288
 """Of the rows that a thread takes, at most: what a hidden layer makes of them is most of the memory of a pass."""
 
-_team: ContextVar[tuple[int, Any]] = ContextVar("team", default=(1, None))
-"""How many threads a piece of work may use, and what runs those beside this one: one, but within `sharing`."""
+_team: ContextVar[tuple[int, Any]] = ContextVar("team", default=(0, None))
+"""How many threads share the work, this one among them, and what runs the others: none share any but in `sharing`."""
 
 
 @cache
@@ -64,15 +64,19 @@ def use(threads: int) -> None:
 def sharing(wanted: bool) -> Iterator[None]:
     """Within it `in_threads` and `by_rows` use as many threads as matrix products would, if that is `wanted`.
 
-    Nothing changes where it cannot be told how many threads products use.
+    One thread where it cannot be told how many products use.
     """
-    number = min((library.num_threads for library in products().lib_controllers), default=1) if wanted else 1
-    if number == 1:
+    if not wanted:
         yield
         return
-    from concurrent.futures import ThreadPoolExecutor
+    number = min((library.num_threads for library in products().lib_controllers), default=1)
+    with ExitStack() as stack:
+        others = None
+        if number > 1:
+            from concurrent.futures import ThreadPoolExecutor
 
-    with products().limit(limits=1), ThreadPoolExecutor(number - 1) as others:
+            stack.enter_context(products().limit(limits=1))
+            others = stack.enter_context(ThreadPoolExecutor(number - 1))
         token = _team.set((number, others))
         try:
             yield
@@ -83,7 +87,7 @@ def sharing(wanted: bool) -> Iterator[None]:
 def in_threads(work: Callable[[Item], None], items: Iterable[Item]) -> None:
     """`work` on every item, in no particular order. An exception ends the work and is raised here."""
     number, others = _team.get()
-    if number == 1:
+    if number <= 1:
         for item in items:
             work(item)
         return
@@ -113,16 +117,25 @@ def in_threads(work: Callable[[Item], None], items: Iterable[Item]) -> None:
 
 
 def by_rows(function: Callable[..., tuple[Array, ...]], *arrays_TD: Array, rows: int) -> tuple[Array, ...]:
-    """`function(*arrays)`, for one that treats each of the `rows` rows by itself: some at a time to each thread.
+    """`function(*arrays)`, for one that treats each of the `rows` rows by itself: within `sharing` some at a time to
+    each thread, elsewhere all at once, as whoever looks at its steps has to see them.
 
     All arrays, those that come out as well, are [..., T, any width].
     """
-    number = _team.get()[0]
-    if number == 1:
+    return some_at_once(function, *arrays_TD, rows=rows) if _team.get()[0] else function(*arrays_TD)
+
+
+def parts_of(rows: int, width: int) -> int:
+    """Into how many parts so many rows go: one or more for each thread, none too large."""
+    return max(1, min(rows, max(_team.get()[0], -(-rows * width // NUMBERS_AT_ONCE))))
+
+
+def some_at_once(function: Callable[..., tuple[Array, ...]], *arrays_TD: Array, rows: int) -> tuple[Array, ...]:
+    """The same in parts wherever the rows are too many for one, for a function at whose steps nobody looks."""
+    parts = parts_of(rows, max(x_TD.shape[-1] for x_TD in arrays_TD))
+    if parts == 1:
         return function(*arrays_TD)
     wholes_TO: list[Array] = []
-    numbers = rows * max(x_TD.shape[-1] for x_TD in arrays_TD)
-    parts = min(rows, max(number, -(-numbers // NUMBERS_AT_ONCE)))
     making = threading.Lock()
 
     def some(part: int) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from llminspect.core import attention, feedforward
 from llminspect.core.activations import sigmoid
 from llminspect.core.array import Array, ByName, mapped, mapped_each, namespace
@@ -23,8 +25,10 @@ from llminspect.core.norm import layer_norm, rms_norm
 from llminspect.core.positions import distance_rows, distance_scores
 from llminspect.core.recurrence import shifted
 from llminspect.core.rotary import rotate
-from llminspect.core.tap import Tap
+from llminspect.core.tap import NO_TAP, OneRow, Tap
+from llminspect.core.threads import parts_of, some_at_once
 from llminspect.model.config import Config
+from llminspect.model.watched import rows_inside
 
 
 def norm(arrays: ByName, name: str, x: Array, config: Config) -> Array:
@@ -275,8 +279,25 @@ class Layer:
         return mapped(self.arrays, "cross_attention.output", attention.merge_heads(mixed_HTE))
 
     def _fed_forward(self, read_TD: Array) -> Array:
-        """Through one network, plain or gated, or through those of many that the layer's router chooses."""
-        arrays, config, tap, name = self.arrays, self.config, self.tap, f"{self.name}.feedforward"
+        """Through one network, plain or gated, or through those of many that the layer's router chooses.
+
+        A long text goes through it some rows at a time where nobody looks inside: what the wide hidden layer makes of
+        all rows at once would be most of the memory of a pass. A row that is looked at goes through alone.
+        """
+        name, rows = f"{self.name}.feedforward", read_TD.shape[-2]
+        if parts_of(rows, read_TD.shape[-1]) == 1 or not isinstance(read_TD, np.ndarray):
+            return self._through_network(read_TD, self.tap)
+        looked_at = rows_inside(self.tap, name, self.config.sizes.X)
+        if looked_at is None:
+            return self._through_network(read_TD, self.tap)
+        (output_TD,) = some_at_once(lambda some_TD: (self._through_network(some_TD, NO_TAP),), read_TD, rows=rows)
+        for row in looked_at:
+            alone = slice(row, row + 1)
+            output_TD[..., alone, :] = self._through_network(read_TD[..., alone, :], OneRow(self.tap, row))
+        return output_TD
+
+    def _through_network(self, read_TD: Array, tap: Tap) -> Array:
+        arrays, config, name = self.arrays, self.config, f"{self.name}.feedforward"
         if config.experts is not None and "feedforward.router.weight" in arrays:
             arrays = {key.removeprefix("feedforward."): array for key, array in arrays.items()}
             units: Any = {"unit": config.unit, "ungated": config.ungated, "epsilon": config.norm_epsilon}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from llminspect.analysis.passes import PositionRows
 from llminspect.core import attention, threads
-from llminspect.core.tap import Capture
+from llminspect.core.tap import Capture, Chain
 from llminspect.errors import UsageError
 from llminspect.model import layer, transformer, watched
 from llminspect.opening import open_model
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from llminspect.core.array import Array
+    from llminspect.core.tap import Tap
     from llminspect.model.opened import Model
 
 
@@ -114,8 +116,24 @@ def test_rows_in_parts_are_the_rows_of_the_whole(
     np.testing.assert_array_equal(one_TD, np.tanh(x_TD))
     np.testing.assert_array_equal(other_TP, x_TD[..., :3] * angle_TP)
     assert one_TD.dtype == np.float32 and other_TP.dtype == np.float64
-    parts = 1 if number == 1 else min(rows, max(number, -(-rows // 10)))
+    parts = min(rows, max(number, -(-rows // 10)))
     assert sum(sizes) == rows and max(sizes) == -(-rows // parts)
+
+
+def test_whoever_looks_at_a_function_sees_all_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "NUMBERS_AT_ONCE", 60)
+    x_TD, sizes = numbers(41, 6), list[int]()
+
+    def function(x_TD: Array) -> tuple[Array]:
+        sizes.append(x_TD.shape[-2])
+        return (np.tanh(x_TD),)
+
+    with threads.sharing(False):
+        threads.by_rows(function, x_TD, rows=41)
+        assert sizes == [41]
+        (found_TD,) = threads.some_at_once(function, x_TD, rows=41)
+    np.testing.assert_array_equal(found_TD, np.tanh(x_TD))
+    assert sum(sizes[1:]) == 41 and max(sizes[1:]) == 9
 
 
 def opened(name: str) -> Model:
@@ -192,6 +210,43 @@ def test_whoever_looks_sees_all_rows_of_every_step() -> None:
         steps = {step.split(".", 2)[2] for step in whole.arrays if step.startswith("layers.")}
         assert steps <= {*watched.steps_within(model.config.sizes.X), *OUTSIDE}
     assert len(looked) > 40
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_long_text_fills_the_hidden_layer_some_rows_at_a_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though somebody looks at what goes in and comes out; where he looks inside he sees all rows of it."""
+    golden, model, rows = Golden(name), opened(name), list[int]()
+    source = model.encode_source(golden.expected["source_ids"]) if golden.has_source else None
+    ids = golden.expected["ids"]
+    edges = Capture("layers.*.input", "layers.*.feedforward.output", "layers.*.output", optional=True)
+    whole_TD, kept = model.run(ids, edges, source).stream_TD, dict(edges.arrays)
+
+    def through_network(self: layer.Layer, read_TD: Array, tap: Tap) -> Array:
+        rows.append(read_TD.shape[-2])
+        return network(self, read_TD, tap)
+
+    network = layer.Layer._through_network
+    monkeypatch.setattr(layer.Layer, "_through_network", through_network)
+    monkeypatch.setattr(threads, "NUMBERS_AT_ONCE", 1)
+    assert_close(model.run(ids, edges, source).stream_TD, whole_TD, what=name)
+    assert set(rows) == ({1} if any("feedforward" in step for step in kept) else set())
+    for step, found in edges.arrays.items():
+        assert_close(found, kept[step], what=f"{name}: {step}")
+    rows.clear()
+    inside = [f"layers.*.feedforward.{step}" for step in watched.steps_of_feedforward(2)]
+    everything = Capture(*inside, optional=True)
+    model.run(ids, everything, source)
+    assert set(rows) <= {np.shape(ids)[-1]}
+    rows.clear()
+    names, position = [step for step in everything.arrays if ".expert" not in step], np.shape(ids)[-1] - 2
+    one = PositionRows(model.config.sizes.L, position, also=names)
+    model.run(ids, Chain([one]), source)
+    assert set(rows) <= {1}
+    for step in names:
+        assert_close(one.rows[step], everything[step][..., position, :], what=f"{name}: {step}")
+    rows.clear()
+    model.run(ids, Chain([one, everything]), source)
+    assert set(rows) <= {np.shape(ids)[-1]}
 
 
 def test_as_many_threads_as_are_chosen() -> None:
