@@ -142,6 +142,17 @@ def test_only_the_output_prints() -> None:
     assert wrong == []
 
 
+def test_views_take_their_text_from_one_place() -> None:
+    """Where lines are folded so that a word stays with its number. The stream of a model's words is as it is."""
+    wrong = [
+        name_of(path)
+        for path in FILES
+        if name_of(path) not in ("llminspect/render/prose.py", "llminspect/cli/output.py")
+        and "rich.text.Text" in set(imports(tree(path)))
+    ]
+    assert wrong == []
+
+
 def test_only_files_opens_files() -> None:
     wrong = [
         f"{name_of(path)}:{line} {on}.{name}"

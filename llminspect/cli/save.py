@@ -84,9 +84,9 @@ def path_of_line(path: Path, line: int | None) -> Path:
 def _with_remarks(rendering: RenderableType, document: dict[str, Any]) -> RenderableType:
     """The picture below what is to be known of the model that it is of."""
     from rich.console import Group
-    from rich.text import Text
 
     from llminspect.files.remarks import remarks
+    from llminspect.render.prose import Text
     from llminspect.render.safe import visible
 
     found = [Text(visible(remark)) for remark in remarks(document["provenance"])]

@@ -30,10 +30,10 @@ def render(result: CacheResult) -> RenderableType:
     """A line an entry, the largest kinds first; of very many those with faults and the largest; headers, hashes and
     locks together."""
     from rich.console import Group
-    from rich.text import Text
 
     from llminspect.core.numbers import byte_size, several
     from llminspect.render import theme
+    from llminspect.render.prose import Text
     from llminspect.render.safe import visible
     from llminspect.render.table import Column, table
 

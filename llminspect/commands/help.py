@@ -71,9 +71,9 @@ def complete(ctx: typer.Context, incomplete: str) -> list[str]:
 def render(result: HelpResult) -> RenderableType:
     """A topic in two lines; a command's own help; or the two lists."""
     from rich.console import Group
-    from rich.text import Text
 
     from llminspect.render import theme
+    from llminspect.render.prose import Text
     from llminspect.render.table import key_values
 
     if result.topic is None:

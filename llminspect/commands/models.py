@@ -21,10 +21,10 @@ RESULTS = "analysis.known_models.ModelsResult"
 def render(result: ModelsResult) -> RenderableType:
     """The catalogue first, then what else `--model` takes, then the famous; or the kinds alone."""
     from rich.console import Group
-    from rich.text import Text
 
     from llminspect.core.numbers import byte_size, rough_count
     from llminspect.render import theme
+    from llminspect.render.prose import Text
     from llminspect.render.table import Column, table
 
     if result.kinds is not None:
@@ -64,9 +64,9 @@ def render(result: ModelsResult) -> RenderableType:
 
 def _kinds(kinds: list[ModelKind]) -> RenderableType:
     from rich.console import Group
-    from rich.text import Text
 
     from llminspect.render import theme
+    from llminspect.render.prose import Text
     from llminspect.render.table import table
 
     groups: dict[str, list[ModelKind]] = {}

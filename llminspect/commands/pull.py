@@ -20,9 +20,8 @@ RESULTS = "analysis.cache.PullResult"
 
 def render(result: PullResult) -> RenderableType:
     """One line, and what to do next."""
-    from rich.text import Text
-
     from llminspect.core.numbers import byte_size
+    from llminspect.render.prose import Text
     from llminspect.render.safe import visible
 
     what = "fetched" if result.fetched else "is there already"

@@ -67,9 +67,9 @@ def complete(ctx: typer.Context, incomplete: str) -> list[str]:
 def render(result: SchemaResult) -> RenderableType:
     """The commands with their keys."""
     from rich.console import Group
-    from rich.text import Text
 
     from llminspect.render import theme
+    from llminspect.render.prose import Text
     from llminspect.render.table import table
 
     keys = table(

@@ -25,10 +25,10 @@ RESULTS = "analysis.verify.VerifyResult"
 def render(result: VerifyResult) -> RenderableType:
     """The verdict, the checks, then every layer of them."""
     from rich.console import Group
-    from rich.text import Text
 
     from llminspect.core.numbers import several
     from llminspect.render import theme
+    from llminspect.render.prose import Text
     from llminspect.render.safe import visible
     from llminspect.render.table import table
 

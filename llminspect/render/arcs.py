@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.style import Style
-from rich.text import Text
 
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import label, width
 from llminspect.render.section import Drawn, remark
 

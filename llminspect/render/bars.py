@@ -9,10 +9,10 @@ import numpy as np
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.style import Style
-from rich.text import Text
 
 from llminspect.core.numbers import column, count, number, percent
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.ramp_key import ColorLimits, limits_of
 from llminspect.render.safe import fit, label, visible, width
 from llminspect.render.section import Drawn

@@ -9,10 +9,10 @@ from itertools import zip_longest
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions
 from rich.style import Style
-from rich.text import Text
 
 from llminspect.core.dataclass import dataclass
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import fit, label
 from llminspect.render.section import Drawn
 

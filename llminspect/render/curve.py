@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console, ConsoleOptions
 from rich.style import Style
-from rich.text import Text
 
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import count, fixed, number
 from llminspect.render import theme
 from llminspect.render.plot import Canvas, framed, room_for
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible, width
 from llminspect.render.section import Drawn
 

@@ -10,12 +10,12 @@ from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from rich.text import Text
 
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import column as number_column
 from llminspect.core.numbers import fixed
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import fit, shorten, visible, width
 
 if TYPE_CHECKING:

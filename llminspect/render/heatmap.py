@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.text import Text
 
 from llminspect.render import theme
 from llminspect.render.grid import Fold, Grid, Picture, make_grid
+from llminspect.render.prose import Text
 from llminspect.render.ramp_key import ColorLimits, Ramp, limits_of, ramp_key
 from llminspect.render.safe import fit, label, visible, width
 from llminspect.render.section import Drawn
@@ -109,7 +109,7 @@ def _lines(grid: Grid, ramp: Ramp, colors: bool) -> Iterator[Text]:
     margin = width(grid.row_labels[0])
     shift = Text(" " * (margin + 1))
     for line in grid.header.rulers:
-        yield shift + line
+        yield shift.copy().append_text(line)
     step = 1 + grid.halves
     for index, name in zip(range(0, len(grid.values_RC), step), grid.row_labels, strict=True):
         line = Text(name + " ", no_wrap=True, overflow="crop")

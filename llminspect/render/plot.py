@@ -10,11 +10,11 @@ import numpy as np
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions
 from rich.style import Style
-from rich.text import Text
 
 from llminspect.core.numbers import number, several
 from llminspect.render import theme
 from llminspect.render.grid import legend
+from llminspect.render.prose import Text
 from llminspect.render.safe import label, shorten, visible, width
 from llminspect.render.section import Drawn
 

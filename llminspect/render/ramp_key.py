@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from rich.console import Console, ConsoleOptions
-from rich.text import Text
 
 from llminspect.core.numbers import column
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.section import Drawn
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions
-from rich.text import Text
 
 from llminspect.core.dataclass import dataclass
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import shorten, visible
 from llminspect.render.section import Drawn
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment, Segments
-from rich.text import Text
 
 from llminspect.render import theme
+from llminspect.render.prose import Text
 
 _LEAST = 5
 """Lines of the body that a screen has, however low it is."""

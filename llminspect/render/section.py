@@ -13,9 +13,9 @@ from rich.measure import Measurement
 from rich.segment import Segment
 from rich.style import Style
 from rich.table import Table
-from rich.text import Text
 
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 
 P = ParamSpec("P")
@@ -62,21 +62,18 @@ def headed(title: str, rest: str = "") -> Drawn:
         if cell_len(line) <= options.max_width:
             yield Text.assemble((name, theme.TITLE), (line[len(name) :], theme.QUIET))
             return
-        yield Text("\n".join(_wrapped(_KEPT.findall(name), options.max_width)), theme.TITLE)
+        yield Text(name, theme.TITLE)
         if about:
-            yield Text("\n".join(_wrapped(_KEPT.findall(about), options.max_width)), theme.QUIET)
+            yield Text(about, theme.QUIET)
 
     return Drawn(draw)
 
 
 def remark(text: str, signs: Mapping[str, Style] | None = None) -> Drawn:
-    """A quiet note as wide as the page; an option stays on one line with the word after it, to be copied.
-
-    `signs` that it explains have the colours that they have in the picture.
-    """
+    """A quiet note as wide as the page; `signs` that it explains have the colours that they have in the picture."""
 
     def draw(_: Console, options: ConsoleOptions) -> Iterator[Text]:
-        note = Text("\n".join(_wrapped(_KEPT.findall(visible(text)), options.max_width)), theme.QUIET)
+        note = Text(" ".join(visible(text).split()), theme.QUIET)
         for sign, style in (signs or {}).items():
             note.highlight_regex(re.escape(sign), style)
         yield note
@@ -106,10 +103,6 @@ def _wrapped(units: Sequence[str], cells: int) -> list[str]:
             longer = words
         line = longer
     return [*lines, line]
-
-
-_KEPT = re.compile(r"\(?--\S+ [^\s-]\S*|[Ll]ayer \d+ · head \d+|position \d+\S*|\S+ [±≈] \S+|\(?[━─╌▼…●○×=−] \S+|\S+")
-"""An option, or a sign, with what follows it; the name of a head or a place; what is about a number; or a word."""
 
 
 def paged(parts: Callable[P, Iterable[RenderableType]]) -> Callable[P, Group]:

@@ -13,11 +13,11 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.containers import Lines
 from rich.measure import Measurement
 from rich.table import Table
-from rich.text import Text
 
 from llminspect.core.numbers import column as number_column
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible, width
 from llminspect.render.section import Drawn, remark
 

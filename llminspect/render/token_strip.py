@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.style import Style
-from rich.text import Text
 
 from llminspect.core.numbers import column
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.ramp_key import Ramp, limits_of, ramp_key
 from llminspect.render.safe import chop, fit, visible, width
 from llminspect.render.section import Drawn

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions
-from rich.text import Text
 from rich.tree import Tree
 
 from llminspect.core.numbers import percent
 from llminspect.render import theme
 from llminspect.render.bars import sparkline
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.section import Drawn
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.style import Style
-from rich.text import Text
 
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import count, fixed, several
@@ -17,6 +16,7 @@ from llminspect.render import theme
 from llminspect.render.cells import Curve, PictureConsole
 from llminspect.render.layered import arranged
 from llminspect.render.plot import Canvas
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible, width
 from llminspect.render.section import Drawn, remark
 from llminspect.render.table import Entries

@@ -165,7 +165,7 @@ def test_the_sum_of_a_query_of_a_long_text_lists_what_has_weight(smollm2: Model)
     listed = int((result.query.weights >= 0.00005).sum())
     written = " ".join(shown(render(result), 160).split())
     assert 0 < listed < 40
-    assert f"{50 - listed} keys with less weight are not shown" in written
+    assert f"{50 - listed} keys with less weight: --json has them all" in written
     assert f"{len(result.tokens) - 50} more are hidden by the mask" in written
 
 

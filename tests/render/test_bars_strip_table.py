@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
-from rich.text import Text
 
 from llminspect.render.bars import BarCell, bar, probability_bars, signed_bars, sparkline
 from llminspect.render.curve import Series, series
+from llminspect.render.prose import Text
 from llminspect.render.screens import lines_of
 from llminspect.render.table import Cell, Column, Columns, Entries, key_values, table
 from llminspect.render.token_strip import Kind, token_strip, value_strip

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
-from rich.text import Text
 
 from llminspect.analysis.result import shown_text
 from llminspect.core.numbers import count, fixed, number
 from llminspect.render.arcs import Arc, arcs
+from llminspect.render.prose import Text
 from llminspect.render.safe import label
 from llminspect.render.section import headed, section
 from llminspect.render.table import Cell, Column, table

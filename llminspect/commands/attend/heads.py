@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import RenderableType
-from rich.text import Text
 
 from llminspect.analysis.result import shown_text
 from llminspect.core.numbers import count, fixed, percent, ranges, several
 from llminspect.render.bars import signed_bars
 from llminspect.render.heatmap import head_map, heatmap
+from llminspect.render.prose import Text
 from llminspect.render.safe import label
 from llminspect.render.section import beside, headed, page, remark, section
 from llminspect.render.table import Cell, Column, Columns, table

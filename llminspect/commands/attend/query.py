@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.query import Query, not_looked_for
 from llminspect.commands.attend.heads import MEANINGS
 from llminspect.core.numbers import fixed, number, several, vector
 from llminspect.render.bars import BarCell
 from llminspect.render.clock import Clock, Hand, clocks
+from llminspect.render.prose import Text
 from llminspect.render.safe import label
 from llminspect.render.section import headed, section, steps
 from llminspect.render.table import Cell, Column, Columns, table

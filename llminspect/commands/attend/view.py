@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.attend import AttendResult
 from llminspect.analysis.attention import PARTS, Head
@@ -18,6 +17,7 @@ from llminspect.commands.attend.heads import MEANINGS, among, contribution_parts
 from llminspect.core.attention_measures import habits
 from llminspect.core.numbers import count, number, several
 from llminspect.render.heatmap import head_map, heatmap
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.section import facts, headed, page, section
 from llminspect.render.table import Column, table

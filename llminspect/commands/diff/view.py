@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.diff_models import DiffModelsResult, ModelSide
 from llminspect.commands.forward.answers import KL_KEY, two_probabilities
@@ -21,6 +20,7 @@ from llminspect.core.numbers import count, fixed, number, percent, several, shap
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.heatmap import head_map, heatmap
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.section import page, remark, section
 from llminspect.render.table import Cell, Column, table

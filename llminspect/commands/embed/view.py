@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 from rich.console import RenderableType
-from rich.text import Text
 
 from llminspect.analysis.embed import EmbedResult
 from llminspect.analysis.neighbours import Neighbour
@@ -16,6 +15,7 @@ from llminspect.core.numbers import count, fixed, matrix, number, percent, sever
 from llminspect.render.bars import histogram
 from llminspect.render.heatmap import heatmap
 from llminspect.render.plot import scatter
+from llminspect.render.prose import Text
 from llminspect.render.safe import label, visible
 from llminspect.render.section import headed, paged, remark, section, steps
 from llminspect.render.table import Column, Entries, table

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.encode import DecodeResult, EncodeResult, SearchResult
 from llminspect.analysis.result import is_partial
 from llminspect.commands.tokenize.view import STRIP, cell, kind_of, readable, spaced
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import shorten, visible
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import token_strip

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import Input, Static
@@ -21,6 +20,7 @@ from llminspect.commands.explore.panes import ABOUT, Seen, pane_view
 from llminspect.commands.explore.panes.heads import about, key
 from llminspect.commands.explore.strip import token_line
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 
 WIDE = 130

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from rich.style import Style
-from rich.text import Text
 
 from llminspect.analysis.explore.state import PANES
+from llminspect.render.prose import Text
 
 CSS = """
 Screen { layers: base above; }

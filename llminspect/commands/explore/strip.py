@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from rich.style import Style
-from rich.text import Text
 
 from llminspect.analysis.explore.questions import place
 from llminspect.analysis.explore.state import ExploreState
 from llminspect.analysis.result import shown_text, token_documents
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.text.prompt import Prompt
 

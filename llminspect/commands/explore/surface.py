@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Input
@@ -25,6 +24,7 @@ from llminspect.commands.explore.keys import KEYS, QUESTIONS, help_text
 from llminspect.errors import UserError
 from llminspect.files.source import save_whole
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 
 HELP = "The keys: ? goes back"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.explore.session import ExploreResult, Session
 from llminspect.analysis.result import shown_text
 from llminspect.core.numbers import several
 from llminspect.errors import UserError
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.theme import QUIET, TITLE
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.feature_result import FeatureByItself, FeaturesResult
 from llminspect.analysis.result import shown_text
@@ -16,6 +15,7 @@ from llminspect.commands.neuron.view import firing_part
 from llminspect.core.numbers import count, number, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.section import page, remark, section
 from llminspect.render.table import Cell, Column, Entries, table

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType
-from rich.text import Text
 
 from llminspect.core.numbers import added_up, column, count, number, percent, ranges, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
 from llminspect.render.heatmap import head_map
+from llminspect.render.prose import Text
 from llminspect.render.ramp_key import Ramp, ramp_key
 from llminspect.render.safe import fit, visible
 from llminspect.render.section import Drawn, headed, remark

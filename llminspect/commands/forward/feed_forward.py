@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.feed_forward import NEAR
 from llminspect.core.numbers import count, number, percent, vector
 from llminspect.render import theme
 from llminspect.render.curve import FULL, HATCHED, SIGNS, curve
+from llminspect.render.prose import Text
 from llminspect.render.section import remark, section
 from llminspect.render.table import Cell, Column, Columns, table
 

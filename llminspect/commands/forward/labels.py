@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.result import shown_text
 from llminspect.core.numbers import column, count, number, percent
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
+from llminspect.render.prose import Text
 from llminspect.render.safe import shorten, visible
 from llminspect.render.table import Cell, Column, Columns, Entries, SizedTable, first_fitting, table
 from llminspect.render.token_strip import value_strip

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.over import SHARES, OverPlace, OverResult
 from llminspect.commands.forward.answers import KL_KEY, LOGIT_KEY
@@ -15,6 +14,7 @@ from llminspect.core.numbers import column, several
 from llminspect.render import theme
 from llminspect.render.curve import Series, series
 from llminspect.render.heatmap import heatmap
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.section import headed, paged, section
 from llminspect.render.table import Cell, Column, Columns, table

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.swept import HEADS
 from llminspect.commands.forward.answers import KL_KEY, aligned_line
@@ -17,6 +16,7 @@ from llminspect.core.numbers import column, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import signed_bars
 from llminspect.render.heatmap import heatmap
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip

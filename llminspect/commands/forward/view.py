@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.forward_result import ForwardResult
 from llminspect.analysis.result import shown_text
@@ -19,6 +18,7 @@ from llminspect.core.numbers import column, count, duration, number, percent, ra
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.heatmap import heatmap
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.section import remark, section
 from llminspect.render.section import steps as formula_steps

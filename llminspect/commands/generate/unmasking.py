@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.core.numbers import fixed, ranges, several
 from llminspect.render import theme
 from llminspect.render.heatmap import heatmap
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.token_strip import value_strip
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.beams import Beam, BranchToken
 from llminspect.analysis.completion import Completion, Filters, StepRecord, Unmasking
@@ -16,6 +15,7 @@ from llminspect.commands.generate.unmasking import unmasking_view
 from llminspect.core.numbers import count, fixed, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
+from llminspect.render.prose import Text
 from llminspect.render.safe import label, visible
 from llminspect.render.section import Drawn, remark
 from llminspect.render.table import SHORTEST_BAR, Cell, Column, Columns, Entries, SizedTable, first_fitting, table

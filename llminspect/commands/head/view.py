@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.arguments.words import WORD_STARTS
 from llminspect.core.numbers import count, number, percent, ranges, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, spark_row
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.section import headed, paged, remark, section
 from llminspect.render.table import Cell, Column, table

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.info import HeadDetails, InfoResult, ModelTensor, TokenizerDetails
 from llminspect.commands.info.settings import SIZES, in_words, written
 from llminspect.core.numbers import byte_size, percent, ranges, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.table import Cell, Column, Columns, first_fitting, key_values, table
 

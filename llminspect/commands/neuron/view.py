@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.commands.head.view import listed, notes, read_of
 from llminspect.core.numbers import number, percent, several
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.section import headed, paged, remark, section
 from llminspect.render.table import Cell, Column, table

@@ -9,10 +9,10 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions
 from rich.style import Style
-from rich.text import Text
 
 from llminspect.core.numbers import several
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import fit, visible, width
 from llminspect.render.section import Drawn
 from llminspect.text.tokenizer import utf8

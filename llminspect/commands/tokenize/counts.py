@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.cost import Cost
 from llminspect.analysis.count_files import FileCount, FilesResult, FolderCount
@@ -16,6 +15,7 @@ from llminspect.analysis.tokenize import CountResult, LineCount
 from llminspect.core.numbers import percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
+from llminspect.render.prose import Text
 from llminspect.render.safe import shorten, visible
 from llminspect.render.section import facts
 from llminspect.render.table import Cell, Column, Columns, table

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from llminspect.core.numbers import number, several
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import shorten, visible
 from llminspect.render.token_strip import token_strip
 from llminspect.text.steps import MatchStep, MergeStep, PathStep, Steps, WordSteps

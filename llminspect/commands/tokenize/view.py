@@ -10,7 +10,6 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
-from rich.text import Text
 
 from llminspect.analysis.compare_tokenizers import CompareResult
 from llminspect.analysis.count_files import FilesResult
@@ -21,6 +20,7 @@ from llminspect.commands.tokenize.counts import counted, files_view, headline, m
 from llminspect.core.numbers import fixed, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.section import Drawn
 from llminspect.render.table import Cell, Column, Columns, table

@@ -12,13 +12,13 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.segment import Segment
-from rich.text import Text
 
 from llminspect.arguments.shared import OutputOptions
 from llminspect.cli.output import live
 from llminspect.commands.tokenize.view import render
 from llminspect.errors import UsageError, UserError
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.section import Drawn
 

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.walk import SAYS, WalkChapter, WalkResult
 from llminspect.commands.attend import view as attend
@@ -20,6 +19,7 @@ from llminspect.commands.generate import view as generate
 from llminspect.commands.info.view import parts_table
 from llminspect.commands.tokenize import view as tokenize
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import shorten, visible
 from llminspect.render.screens import heading
 from llminspect.render.section import page

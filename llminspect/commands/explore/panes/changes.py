@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.forward_result import ForwardResult
 from llminspect.commands.explore.panes import Seen
 from llminspect.commands.forward.answers import change
 from llminspect.core.numbers import percent
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.table import Cell, Column, Columns, table
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from llminspect.analysis.feature_result import FeaturesResult
 from llminspect.analysis.forward_result import ForwardResult
@@ -15,6 +14,7 @@ from llminspect.commands.head.view import listed
 from llminspect.core.numbers import count, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.table import Cell, Column, Columns, table
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rich.console import RenderableType
-from rich.text import Text
 
 from llminspect.analysis.attend import AttendResult
 from llminspect.analysis.head import HeadResult
@@ -17,6 +16,7 @@ from llminspect.commands.head.view import render as render_circuits
 from llminspect.core.numbers import fixed
 from llminspect.render import theme
 from llminspect.render.arcs import Arc, arcs
+from llminspect.render.prose import Text
 from llminspect.render.safe import label
 from llminspect.render.section import halves, page, section
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import numpy as np
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.style import Style
-from rich.text import Text
 
 from llminspect.analysis.attend import AttendResult
 from llminspect.analysis.forward_result import ForwardResult
@@ -19,6 +18,7 @@ from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.numbers import number
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.ramp_key import Ramp, limits_of, ramp_key
 from llminspect.render.safe import label, visible
 from llminspect.render.section import Drawn

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from rich.console import RenderableType
-from rich.text import Text
 
 from llminspect.analysis.forward_result import ForwardResult
 from llminspect.commands.explore.panes import Seen
@@ -12,6 +11,7 @@ from llminspect.commands.forward.answers import lens_grid, lens_table, neurons_t
 from llminspect.commands.forward.view import labels
 from llminspect.render import theme
 from llminspect.render.curve import curve
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.section import page, section
 

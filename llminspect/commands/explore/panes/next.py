@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.style import Style
-from rich.text import Text
 
 from llminspect.analysis.candidates import ProbableToken, RankedToken
 from llminspect.analysis.explore.state import ExploreState
@@ -19,6 +18,7 @@ from llminspect.core.numbers import percent
 from llminspect.model.opened import Model
 from llminspect.render import theme
 from llminspect.render.bars import bar
+from llminspect.render.prose import Text
 from llminspect.render.safe import fit, visible, width
 
 LONGEST_LABEL, BAR_CELLS, BESIDE_CELLS, MOST_BRANCHES = 24, 30, 16, 12

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.console import RenderableType
-from rich.text import Text
 
 from llminspect.analysis.explore.turns import turns_of
 from llminspect.commands.explore.panes import Seen
@@ -11,6 +10,7 @@ from llminspect.commands.explore.strip import part_of_strip
 from llminspect.commands.tokenize.view import render
 from llminspect.core.numbers import several
 from llminspect.render import theme
+from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.section import page
 
