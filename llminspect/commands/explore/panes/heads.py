@@ -84,7 +84,7 @@ def about(seen: Seen) -> Text | None:
         line.append(f"  {habit}: {MEANINGS.get(habit, 'no attention')}", theme.QUIET)
     if isinstance(result, AttendResult) and result.find is not None:
         query, key = (label(end.text.strip()) for end in (result.find.query, result.find.key))
-        line.append(f"  {query} → {key}: its weight beyond what other tokens give", theme.QUIET)
+        line.append(f"  {query} → {key}: its weight beyond the usual", theme.QUIET)
     if isinstance(result, ForwardResult) and result.attribution is not None:
         versus = result.attribution.versus
         less = "" if versus is None else f" less {visible(versus.text, True)}"
