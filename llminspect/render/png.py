@@ -7,6 +7,7 @@ wants to know: where a browser shows an SVG it may well have a font for it.
 from __future__ import annotations
 
 import io
+import math
 import unicodedata
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -23,8 +24,10 @@ from llminspect.render.cells import THEMES, Curve, Dot, Letters, Rectangle, Them
 CELL_WIDTH, CELL_HEIGHT, MARGIN = 17, 36, 28
 """In pixels: twice what a screen of common density shows."""
 _SIZE, _BASELINE = 28, 0.75
-_STEPS = 24
-"""Straight parts of a curve."""
+_STEPS, _FINER = 48, 4
+"""Straight parts of a curve, and how many times as fine as the picture it is drawn, for its edges to be smooth."""
+_DASH, _GAP = 10, 6
+_Point = tuple[float, float]
 _MOST_CELLS = 200_000
 """A picture of so many is 370 MB of pixels while it is made."""
 _FONTS = ("DejaVuSansMono{}.ttf", "NotoSansMono-{}.ttf", "LiberationMono-{}.ttf", "Menlo.ttc", "consola.ttf")
@@ -66,7 +69,7 @@ def png(
             x, y = _pixels(shape.x, shape.y)
             draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=hexadecimal(shape.color))
         elif isinstance(shape, Curve):
-            _curve(draw, shape)
+            _curve(image, shape)
         else:
             unknown |= dict.fromkeys(_letters(draw, shape))
     if unknown:
@@ -86,12 +89,44 @@ def _rectangle(draw: Any, shape: Rectangle) -> None:
     draw.rectangle((left, top, max(right - 1, left), max(bottom - 1, top)), fill=hexadecimal(shape.color))
 
 
-def _curve(draw: Any, shape: Curve) -> None:
-    points = [_pixels(*point) for point in shape.points(_STEPS)]
-    thick = max(1, round(shape.thick * CELL_WIDTH))
-    for step, pair in enumerate(pairwise(points)):
-        if not (shape.dashed and step // 2 % 2):
-            draw.line(pair, fill=hexadecimal(shape.color), width=thick, joint="curve")
+def _curve(image: Any, shape: Curve) -> None:
+    from PIL import Image, ImageDraw
+
+    points = [(MARGIN + x * CELL_WIDTH, MARGIN + y * CELL_HEIGHT) for x, y in shape.points(_STEPS)]
+    thick = max(1.0, shape.thick * CELL_WIDTH)
+    across, down = zip(*points, strict=True)
+    left, top = math.floor(min(across) - thick), math.floor(min(down) - thick)
+    size = math.ceil(max(across) + thick) - left, math.ceil(max(down) + thick) - top
+    fine = Image.new("L", (size[0] * _FINER, size[1] * _FINER))
+    for part in _dashes(points) if shape.dashed else [points]:
+        line = [((x - left) * _FINER, (y - top) * _FINER) for x, y in part]
+        ImageDraw.Draw(fine).polygon(_outline(line, thick * _FINER / 2), fill=255)
+    image.paste(hexadecimal(shape.color), (left, top), fine.reduce(_FINER))
+
+
+def _outline(line: list[_Point], half: float) -> list[_Point]:
+    """Both sides of a line, so far from it: across the way from the point before each to the one after it."""
+    sides: tuple[list[_Point], list[_Point]] = ([], [])
+    for at, (x, y) in enumerate(line):
+        (from_x, from_y), (to_x, to_y) = line[max(at - 1, 0)], line[min(at + 1, len(line) - 1)]
+        length = math.dist((from_x, from_y), (to_x, to_y)) or 1.0
+        across, down = half * (to_y - from_y) / length, half * (from_x - to_x) / length
+        sides[0].append((x + across, y + down))
+        sides[1].append((x - across, y - down))
+    return sides[0] + sides[1][::-1]
+
+
+def _dashes(points: list[_Point]) -> list[list[_Point]]:
+    """The parts of a line that are drawn where it is dashed."""
+    parts: list[list[_Point]] = [points[:1]]
+    length = 0.0
+    for start, end in pairwise(points):
+        length += math.dist(start, end)
+        if length % (_DASH + _GAP) < _DASH:
+            parts[-1].append(end)
+        elif parts[-1]:
+            parts.append([])
+    return [part for part in parts if len(part) > 1]
 
 
 def _letters(draw: Any, shape: Letters) -> Iterator[str]:

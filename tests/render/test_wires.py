@@ -115,3 +115,19 @@ def test_png_draws_them_too() -> None:
     drawn = image.open(io.BytesIO(png(wires(NAMES, GROUPS, 9), 60, "light"))).convert("RGB")
     colors = {color for _, color in drawn.getcolors(1 << 20)}
     assert {(0xD1, 0x60, 0x3D), (0x4A, 0x78, 0xD6)} <= colors
+
+
+def test_a_curve_of_a_png_has_smooth_edges() -> None:
+    image = pytest.importorskip("PIL.Image")
+    from llminspect.render.png import png
+
+    plain = [Wire("top", "left", 10.0), Wire("top", "right", 10.0)]
+    drawn = image.open(io.BytesIO(png(wires({"top": 0, "left": 1, "right": 1}, [plain], 9), 60, "light")))
+    rows = [drawn.crop((0, y, drawn.width, y + 1)).convert("RGB").getcolors(1 << 20) for y in range(64, 140)]
+    blends = {(0xD1, 0x60, 0x3D), (255, 255, 255)}
+    assert sum(any(color not in blends for _, color in row) for row in rows) > 60  # Nearly every row of the curves.
+
+
+def test_the_key_shows_lines_as_those_of_the_graph() -> None:
+    assert "⠶⠶⠶⠶ above 0" in text(100)
+    assert "<circle" not in picture.svg(wires(NAMES, GROUPS, 9), 100, "light")
