@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from llminspect.cli.code_page import fit_streams
+from llminspect.cli.help_lines import bound, names_width, unbound
 from llminspect.cli.waiting import waiting
 from llminspect.errors import UsageError, UserError
 
@@ -45,10 +46,6 @@ HEADINGS = ("What to look at", "", "Input", "Model", "Output", "Engine")
 """The order of headings: a command's own first, what many commands take after them."""
 
 
-_JOINED = "\u2011"
-"""Stands for a hyphen while lines are made: the name of an option, to be copied, is not broken there."""
-
-
 class Once(TyperCommand):
     """A command that refuses an option given twice, of which the last alone would count; its options in groups."""
 
@@ -67,19 +64,20 @@ class Once(TyperCommand):
             elif record is not None:  # --help has no heading of its own.
                 name, text = record
                 group = groups.setdefault(getattr(parameter, "rich_help_panel", None) or of_help, [])
-                group.append((name, text.replace("-", _JOINED)))
+                group.append((name, bound(text)))
         if arguments:
             with formatter.section("Arguments"):
-                formatter.write_dl(arguments)
+                formatter.write_dl(arguments, names_width(formatter.width))
         for heading in sorted(groups, key=lambda heading: HEADINGS.index(heading if heading in HEADINGS else "")):
             with formatter.section(heading):
                 if heading in examples:
                     formatter.write(f"{'':{formatter.current_indent}}llminspect {examples[heading]}\n\n")
-                formatter.write_dl(groups[heading])
+                formatter.write_dl(groups[heading], names_width(formatter.width))
 
     def get_help(self, ctx: Any) -> str:
-        text: str = super().get_help(ctx)
-        return text.replace(_JOINED, "-")
+        formatter = ctx.make_formatter()
+        self.format_help(ctx, formatter)
+        return unbound(formatter.getvalue().rstrip("\n"), formatter.width)
 
     def make_parser(self, ctx: Any) -> Any:
         parser: Any = super().make_parser(ctx)
@@ -132,7 +130,8 @@ def command_of(name: str, function: Callable[..., Any]) -> Any:
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
     single.command(name, cls=Once, context_settings={"help_option_names": ["-h", "--help"]})(function)
     command: Any = typer.main.get_command(single)
-    command.help = (command.help or "").replace("-", _JOINED)
+    text: str = command.help or ""
+    command.help, command.short_help = bound(text), text.partition("\n")[0]
     command.examples = function.examples  # type: ignore[attr-defined]
     return command
 

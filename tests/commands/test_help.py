@@ -10,6 +10,7 @@ import pytest
 
 from llminspect import commands
 from llminspect.analysis.terms import Topic, plain, term_of, terms
+from llminspect.cli.app import command_of
 from tests.conftest import ROOT
 from tests.schemas import assert_fits
 
@@ -60,6 +61,21 @@ def test_a_word_a_command_both_or_all(called: Program) -> None:
 def test_no_line_of_help_ends_inside_a_word(columns: str, called: Program) -> None:
     ends = [line for name in commands.names() for line in called(name, "--help", COLUMNS=columns).out.splitlines()]
     assert [line for line in ends if re.search(r"\w-$", line)] == []
+
+
+@pytest.mark.parametrize("columns", [60, 80, 160])
+def test_help_is_no_wider_than_the_screen_and_its_examples_are_copied_whole(columns: int, called: Program) -> None:
+    for name in commands.names():
+        shown = called(name, "--help", COLUMNS=str(columns)).out
+        assert [line for line in shown.splitlines() if len(line) > columns] == []
+        copied = " ".join(shown.replace("\\\n", " ").split())
+        examples = [*command_of(name, commands.function(name)).examples().values()]
+        assert [example for example in examples if " ".join(example.split()) not in copied] == []
+        assert [
+            word
+            for word in ("blocks.20.hook_resid_post", '"France=New Zealand"', "[default: weights]")
+            if word in " ".join(copied.split()) and not any(word in line for line in shown.splitlines())
+        ] == []
 
 
 def test_what_is_unknown_names_the_nearest(called: Program) -> None:
