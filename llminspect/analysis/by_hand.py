@@ -15,8 +15,9 @@ from llminspect.analysis.candidates import Candidate, token_text
 from llminspect.core.array import Array, one_hot
 from llminspect.core.attention import softmax
 from llminspect.core.dataclass import dataclass
-from llminspect.core.numbers import number, vector
+from llminspect.core.numbers import column, number, vector
 from llminspect.core.tap import Capture
+from llminspect.core.written import digits_for, read, read_all
 from llminspect.model.opened import Model
 from llminspect.model.toy import ToyConfig
 
@@ -96,8 +97,9 @@ def _attention(capture: Capture, weight_DE: Array, position: int) -> Iterator[Wr
     yield Written("scores", "q · k for each key", f"{vector(query_E)} · Kᵀ", scores_S)
     yield Written("scaled", "scores / √E", f"{vector(scores_S)} / √{query_E.size}", scaled_S)
     yield Written("weights", "softmax(scaled)", f"e^{vector(scaled_S)} / Σ", weights_S)
-    pairs = zip(weights_S, capture["layers.0.attention.value"][0], strict=True)
-    terms = " + ".join(f"{number(weight, 3)}·{vector(value)}" for weight, value in pairs)
+    pairs = list(zip(weights_S, capture["layers.0.attention.value"][0], strict=True))
+    digits = digits_for(lambda most: sum(read(w, most) * read_all(v, 4) for w, v in pairs), column(mixed_E), 3)
+    terms = " + ".join(f"{number(weight, digits or 3)}·{vector(value)}" for weight, value in pairs)
     yield Written("mixed", "Σ weight · v", terms, mixed_E)
     embedded = vector(capture["embedding.output"][position])
     yield Written("x′", "e + mixed", f"{embedded} + {vector(mixed_E)}", capture["layers.0.output"][position])
@@ -145,14 +147,36 @@ def _factor(text: str) -> str:
 def _choice(logits_V: Array, answer: Candidate, whole: bool) -> Iterator[Written]:
     probabilities_V = softmax(logits_V)
     if whole:
-        written = f"e^{vector(logits_V)} / Σ e^logit = {vector(np.exp(logits_V))} / {number(np.exp(logits_V).sum())}"
-        yield Written("probabilities", "softmax(logits)", written, probabilities_V)
+        yield Written("probabilities", "softmax(logits)", _softmax(logits_V, probabilities_V), probabilities_V)
         yield Written("next", "the most probable", f"id {answer.id}", answer.text)
         return
     total = np.exp(logits_V - logits_V.max(), dtype=np.float64).sum()
-    written = f"e^({number(answer.logit)} − {number(logits_V.max())}) / {number(total)}"
+    apart = (answer.logit, logits_V.max())
+    digits = digits_for(
+        lambda most: np.exp(read(apart[0], most) - read(apart[1], most)) / read(total, most),
+        [number(probabilities_V[answer.id])],
+        4,
+    )
+    written = None
+    if digits is not None:
+        written = f"e^({number(apart[0], digits)} − {number(apart[1], digits)}) / {number(total, digits)}"
     name = f"p[{answer.text}]"
     yield Written(name, "e^(logit − largest logit) / Σ e^(logit − largest logit)", written, probabilities_V[answer.id])
+
+
+def _softmax(logits_V: Array, probabilities_V: Array) -> str:
+    """The powers, and their division by their sum."""
+    powers_V = np.exp(logits_V.astype(np.float64))
+    total, shown = powers_V.sum(), column(probabilities_V)
+    digits = digits_for(lambda most: read_all(powers_V, most) / read(total, most), shown, 4) or 4
+    divided = [*column(powers_V, digits), number(total, digits)]
+
+    def made(most: int) -> list[float]:
+        found_V = np.exp(read_all(logits_V, most))
+        return [*found_V, found_V.sum(), *found_V / found_V.sum()]
+
+    of_logits = digits_for(made, [*divided, *shown], 4) or 4
+    return f"e^{vector(logits_V, digits=of_logits)} / Σ e^logit = {vector(powers_V, digits=digits)} / {divided[-1]}"
 
 
 def _rows(matrix: Array) -> str:

@@ -15,6 +15,9 @@ from llminspect.errors import UsageError
 from llminspect.model.opened import Model
 from llminspect.text.prompt import Prompt
 
+SINK_FROM = 0.75
+"""Share of the weight that the other tokens give token 0 as well, from which on the head only rests there."""
+
 
 @dataclass(frozen=True)
 class End:
@@ -136,7 +139,7 @@ def found_heads(
                 weight=weight,
                 others=others,
                 excess=None if others is None else weight - others,
-                only_sink=0 in key.indices and others is not None and others >= 0.75 * weight,
+                only_sink=0 in key.indices and others is not None and others >= SINK_FROM * weight,
                 control=in_control,
                 control_excess=(
                     None if in_control is None or others_in_control is None else in_control - others_in_control

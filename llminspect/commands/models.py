@@ -110,9 +110,11 @@ def _sizes(sizes: list[StreamSize]) -> RenderableType:
     ]
     note = (
         "Across: the width D, how many numbers stand for one token. Down: the layers, each of which reads these "
-        "numbers and adds to them. All to one scale."
+        "numbers and adds to them."
     )
-    return section("What one token is made of, in models large and small", rectangles(drawn), note=note)
+    return section(
+        "What one token is made of, in models large and small", rectangles(drawn, ("number", "layer")), note=note
+    )
 
 
 def _also(result: ModelsResult) -> RenderableType:

@@ -9,7 +9,7 @@ _PLAIN = dict(
         strict=True,
     )
 )
-_PAIRS = "█# ▉█# ▊█# ▋▌= ▌= ▐= ▍▌- ▎. ▏. ▀■^ ▄_= ▇█% ╭┌+ ╮┐+ ╰└+ ╯┘+ ━─- ┃│| ╸─- ╺─-"
+_PAIRS = "█# ▉█# ▊█# ▋▌= ▌= ▐= ▍▌- ▎. ▏. ▀■^ ▖▄. ▄_= ▇█% ╭┌+ ╮┐+ ╰└+ ╯┘+ ━─- ┃│| ╸─- ╺─-"
 _BRAILLE = dict.fromkeys(map(chr, range(0x2801, 0x2900)), "•.")
 NEAREST = _BRAILLE | _PLAIN | {pair[0]: pair[1:] for pair in _PAIRS.split()}
 """Signs like a character, as many cells wide: the first that is there stands for it."""

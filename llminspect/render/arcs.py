@@ -60,7 +60,11 @@ def arcs(texts: Sequence[str], links: Sequence[Arc], notes: Sequence[str] = ()) 
         yield Text(_line(labels, starts), theme.STRONG)
         if under:
             yield Text(_line(under, starts), theme.QUIET)
-        quiet = "; grey: token 0, where heads rest" if any(link.quiet for link in shown) else ""
+        quiet = (
+            "; grey: token 0, a sink: the other tokens give it nearly as much"
+            if any(link.quiet for link in shown)
+            else ""
+        )
         yield remark(f"{_KEY}{quiet}{left_out}", dict.fromkeys("━─╌▼", theme.BAR))
 
     return Drawn(draw)

@@ -42,9 +42,9 @@ def test_the_steps_are_written_out_with_their_numbers() -> None:
         "2·0 + 0·0 + 4·1 + 0·0",
         "(q · k) × 1/√4",
         "e^2 / (e^1 + e^0 + e^2 + e^0)",
-        "7.389 / 12.11",
+        "7.3891 / 12.107",
         "0.6103",
-        "0.61·[0, 1, 3, 0]",
+        "0.6103·[0, 1, 3, 0]",
     ):
         assert piece in text
 
@@ -256,3 +256,13 @@ def test_a_note_explains_the_columns_that_are_shown(called: Program, columns: st
     assert ran.out.count("mean of heads") == 2 * shown  # As a heading, and below.
     assert " ".join(ran.out.split()).count("usual: the weight to expect") == 1
     assert max(map(len, ran.out.splitlines())) <= int(columns)
+
+
+@pytest.mark.parametrize("rests", [False, True])
+def test_only_a_sink_is_drawn_grey(smollm2: Model, rests: bool) -> None:
+    """The arc to token 0 as well, unless the other tokens give it nearly as much."""
+    result = result_of(ALICE, smollm2, find="her->Alice", layer="20" if rests else "29", head="7" if rests else "4")
+    assert result.find is not None and result.find.heads[0].only_sink == rests
+    picture = shown(render(result), 200, "256")
+    arc = picture.partition("looks at in")[2].partition("Alice")[0]
+    assert ("\x1b[38;5;" in arc) != rests and ("grey: token 0, a sink" in picture) == rests

@@ -249,3 +249,10 @@ def test_a_narrow_table_leaves_numbers_out_and_cuts_none(called: Program, column
         assert ends == ["1.4", "1.0", "0.5", "1.6"]
     else:
         assert "bits" not in out and lines[start].split()[-1] == "runners-up" and columns < 44
+
+
+@pytest.mark.parametrize("more", [(), ("--n", "2", "--seed", "1", "--temperature", "0.1")])
+def test_it_is_said_which_token_ended_the_text(called: Program, more: tuple[str, ...]) -> None:
+    """In a toy that is a full stop, which looks like any other token."""
+    out = " ".join(called("generate", "cet avocat parle.", "--model", "toy-translate", *more).out.split())
+    assert "the last one, “.”, is the model's sign that the text ends" in out and " eos" not in out

@@ -41,7 +41,7 @@ def find_parts(result: AttendResult, find: Find) -> Iterator[RenderableType]:
     if beyond[: len(find.heads[:_TOP])] != find.heads[:_TOP]:
         yield section("By weight", _heads(find.heads[:_TOP], find))
     explained = "head: one of several attentions that run side by side in a layer; others: the mean weight that the "
-    explained += f"other tokens which see {key} give it; excess: weight − others"
+    explained += f"other tokens which see {key} give it; excess: weight − others, before they are rounded"
     if any(head.only_sink for head in (*find.heads[:_TOP], *beyond[:_TOP])):
         explained += "; sink: other tokens give it at least three quarters as much"
     explained += "."
@@ -56,7 +56,9 @@ def _sentence(find: Find, result: AttendResult) -> RenderableType:
     query, weights_S = find.query.indices[-1], find.best.weights
     texts = [shown_text(token) for token in result.tokens]
     drawn = [key for key in range(len(texts)) if key != query and weights_S[key] >= _DRAWN]
-    links = [Arc(query, key, float(weights_S[key]), quiet=key == 0) for key in drawn]
+    best = (find.best.layer, find.best.head)
+    resting = any(head.only_sink for head in find.heads if (head.layer, head.head) == best)
+    links = [Arc(query, key, float(weights_S[key]), quiet=resting and key == 0) for key in drawn]
     notes = ["" if result.causal and key > query else fixed(weight, 2) for key, weight in enumerate(weights_S)]
     title = f"What {label(texts[query])} looks at in layer {find.best.layer} · head {find.best.head}"
     return section(title, arcs(texts, links, notes))

@@ -14,7 +14,8 @@ from rich.console import Group, RenderableType
 
 from llminspect.analysis.query import Query, not_looked_for
 from llminspect.commands.attend.heads import MEANINGS
-from llminspect.core.numbers import fixed, number, several, vector
+from llminspect.core.numbers import added_up, column, fixed, number, several, vector
+from llminspect.core.written import digits_for, read, read_all
 from llminspect.render.bars import BarCell
 from llminspect.render.clock import Clock, Hand, clocks
 from llminspect.render.prose import Text
@@ -167,8 +168,11 @@ def _steps(query: Query, labels: list[str]) -> RenderableType:
         products = " + ".join(_times(a, b) for a, b in zip(query.query[:3], query.keys[best][:3], strict=True))
         rows.append((f"q · k of {name}", "Σ q[i] · k[i]", f"{products} + …", number(query.scores[best])))
     if query.compressed is not None and query.rotary is not None:
-        terms = f"{number(query.compressed[best])} + {number(query.rotary[best])}".replace("+ -", "- ")
-        rows.append((f"q · k of {name}", "compressed part + rotary part", terms, number(query.scores[best])))
+        (one, other), sign, total = added_up([query.compressed[best], query.rotary[best]], query.scores[best])
+        terms = f"{one} + {other}".replace("+ -", "- ")
+        rows.append(
+            (f"q · k of {name}", "compressed part + rotary part", terms, total if sign == "=" else f"{total} (rounded)")
+        )
     scaled = [float(query.scaled[index]) for index in _seen(query)]
     rows.append(("scaled", f"(q · k) × {_scale(query.scale)}", vector(scaled, _WRITTEN_OUT)))
     rows.append((f"weight of {name}", "e^s / Σ e^s", *_softmax(query, best)))
@@ -177,9 +181,27 @@ def _steps(query: Query, labels: list[str]) -> RenderableType:
 
 
 def _product(query: Query, index: int, name: str) -> tuple[str, ...]:
-    products = " + ".join(_times(a, b) for a, b in zip(query.query, query.keys[index], strict=True))
-    vectors = f"{vector(query.query, _WRITTEN_OUT)} · {vector(query.keys[index], _WRITTEN_OUT)}"
-    return (f"q · k of {name}", vectors, products, number(query.scores[index]))
+    both, result = (query.query, query.keys[index]), number(query.scores[index], _score_digits(query))
+    digits = digits_for(lambda digits: np.dot(*(read_all(row, digits) for row in both)), [result], 4)
+    of_each = digits_for(
+        lambda digits: sum(read(a, digits) * read(b, digits) for a, b in zip(*both, strict=True)), [result], 3
+    )
+    vectors = " · ".join(vector(row, _WRITTEN_OUT, digits or 4) for row in both)
+    products = " + ".join(_times(a, b, of_each or 3) for a, b in zip(*both, strict=True))
+    return (
+        f"q · k of {name}",
+        *([] if digits is None else [vectors]),
+        *([] if of_each is None else [products]),
+        result,
+    )
+
+
+def _score_digits(query: Query) -> int:
+    """The digits of the scores, of which the scaled scores below are made."""
+    if query.bias is not None:
+        return 4
+    scores, scaled = ([float(row[index]) for index in _seen(query)] for row in (query.scores, query.scaled))
+    return digits_for(lambda digits: read_all(scores, digits) * query.scale, column(scaled), 4) or 4
 
 
 def _start(vector_E: Array) -> str:
@@ -193,16 +215,28 @@ def _softmax(query: Query, best: int) -> tuple[str, ...]:
     top, weight = float(query.masked[best]), number(query.weights[best])
     if len(scores) > _WRITTEN_OUT or query.to_sink is not None:
         return f"e^{number(top)} / Σ e^s", weight
-    powers = " + ".join(f"e^{number(score, 3)}" for score in scores)
     total = sum(math.exp(score) for score in scores) if max(scores) < 500 else math.inf
-    if not math.isfinite(total):
-        return f"e^{number(top, 3)} / ({powers})", weight
-    return f"e^{number(top, 3)} / ({powers})", f"{number(math.exp(top))} / {number(total)}", weight
+    power, divided = math.exp(top) if math.isfinite(total) else math.inf, list[str]()
+    digits = digits_for(lambda digits: read(power, digits) / read(total, digits), [weight], 4)
+    if math.isfinite(total) and digits is not None:
+        divided = [number(power, digits), number(total, digits)]
+
+    def made(digits: int) -> list[float]:
+        read_scores = [read(score, digits) for score in scores]
+        found = math.exp(read(top, digits))
+        whole = sum(map(math.exp, read_scores))
+        return [*([found, whole] if divided else []), found / whole]
+
+    of_scores = digits_for(made, [*divided, weight], 3) if math.isfinite(total) else 3
+    if of_scores is None:
+        return f"e^{number(top)} / Σ e^s", weight
+    powers = " + ".join(f"e^{number(score, of_scores)}" for score in scores)
+    return f"e^{number(top, of_scores)} / ({powers})", *([" / ".join(divided)] if divided else []), weight
 
 
-def _times(one: float, other: float) -> str:
+def _times(one: float, other: float, digits: int = 3) -> str:
     def text(value: float) -> str:
-        return f"({number(value, 3)})" if value < 0 else number(value, 3)
+        return f"({number(value, digits)})" if value < 0 else number(value, digits)
 
     return f"{text(one)}·{text(other)}"
 
@@ -212,10 +246,15 @@ def _weighted(query: Query) -> str:
     order = sorted(_seen(query), key=lambda index: -float(query.weights[index]))
     small = len(query.query) <= _WRITTEN_OUT
     shown = sorted(order[: 8 if small else 3])
-    limit = _WRITTEN_OUT if small else 3
-    terms = [
-        f"{number(query.weights[index], 3)}·{vector(query.values[index], limit).partition('  ')[0]}" for index in shown
-    ]
+    limit, digits = _WRITTEN_OUT if small else 3, 3
+    if small and len(shown) == len(order):
+        parts = [(query.weights[index], query.values[index]) for index in shown]
+        output = column(np.ravel(query.output))
+        digits = (
+            digits_for(lambda most: sum(read(w, most) * read_all(v, max(most, 4)) for w, v in parts), output, 3) or 3
+        )
+    rows = [vector(query.values[index], limit, max(digits, 4)).partition("  ")[0] for index in shown]
+    terms = [f"{number(query.weights[index], digits)}·{row}" for index, row in zip(shown, rows, strict=True)]
     return "\n+ ".join(terms) + (" + …" if len(shown) < len(order) else "")
 
 

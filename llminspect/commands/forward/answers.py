@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 
 from llminspect.core.numbers import added_up, column, count, number, percent, ranges, several
+from llminspect.core.written import digits_for, read
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
 from llminspect.render.heatmap import head_map
@@ -169,9 +170,11 @@ def surprise(found: Surprise, labels: Sequence[str]) -> RenderableType:
     line = Text()
     if found.perplexity is not None:
         line.append(f"perplexity {number(found.perplexity)}", theme.STRONG)
+        each = number(found.total_bits / found.scored)
+        digits = digits_for(lambda digits: read(found.total_bits, digits) / found.scored, [each], 4) or 4
         line.append(
-            f"   {number(found.total_bits)} bits over {several(found.scored, 'token')}, "
-            f"{number(found.total_bits / found.scored)} bits per token: like a choice among "
+            f"   {number(found.total_bits, digits)} bits over {several(found.scored, 'token')}, "
+            f"{each} bits per token: like a choice among "
             f"{number(found.perplexity, 2)} equally probable tokens each time"
         )
     else:

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 
 from llminspect.analysis.swept import HEADS
 from llminspect.commands.forward.answers import KL_KEY, aligned_line
-from llminspect.core.numbers import column, number, percent, several
+from llminspect.core.numbers import added_up, column, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import signed_bars
 from llminspect.render.heatmap import heatmap
@@ -274,6 +274,10 @@ def saliency(found: Saliency, labels: Sequence[str]) -> RenderableType:
     )
 
 
+def _negated(text: str) -> str:
+    return text[1:] if text.startswith("-") else f"-{text}" if float(text) else text
+
+
 def _integrated(found: Integrated, target: str) -> tuple[str, str, list[str]]:
     """The title, what the colours stand for, and what is said below."""
     what = {"logprob": f"log p({target})", "logit": f"logit({target})", "difference": f"logit({target})"}[found.of]
@@ -283,13 +287,14 @@ def _integrated(found: Integrated, target: str) -> tuple[str, str, list[str]]:
     baseline = start.get(found.baseline, f"the vectors of “{visible(found.baseline)}”")
     moved = found.value - found.baseline_value
     off = abs(found.error / moved) if moved else abs(found.error)
+    (value, start_value), _, difference = added_up([found.value, -found.baseline_value], moved)
     return (
         f"saliency: each token's part of {what}, by integrated gradients: gradients averaged on the way from "
         f"{baseline} to the text",
         "part, in nats" if found.of == "logprob" else "part, in logits",
         [
-            f"{what} = {number(found.value)} after the text and {number(found.baseline_value)} after the baseline; "
-            f"the parts sum to {number(found.sum)} for a difference of {number(moved)}: {number(100 * off, 2)}% off, "
+            f"{what} = {value} after the text and {_negated(start_value)} after the baseline; "
+            f"the parts sum to {number(found.sum)} for a difference of {difference}: {number(100 * off, 2)}% off, "
             f"with {several(found.steps, 'step')}"
             + ("; take more --path-steps, or a --baseline that is more like the text" if off > TOO_FAR else "")
         ],

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 
 from llminspect.analysis.beams import Beam, BranchToken
-from llminspect.analysis.completion import Completion, Filters, StepRecord, Unmasking
+from llminspect.analysis.completion import Completion, Filters, StepRecord, Stop, Unmasking
 from llminspect.analysis.generate import CompletionChange, GenerateResult, UnchangedCompletion
 from llminspect.analysis.model_settings import listed
 from llminspect.commands.forward.answers import experiments_made
@@ -64,7 +64,7 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
     seed = "" if result.seed is None else f"; seed {result.seed} repeats it"
     runs = "" if result.passes is None else "pass" if result.passes == 1 else "passes"
     passes = "" if result.passes is None else f" in {count(result.passes)} {runs}"
-    why = "the model can hold no more" if result.context_full else _STOPS[result.stop]
+    why = "the model can hold no more" if result.context_full else why_ended(result.stop, result.steps)
     for key in ("max_new_tokens", "max_length"):
         why = why.replace("--max-tokens", key) if key in (result.model_settings or ()) else why
     tokens = several(len(result.ids), "token")
@@ -80,6 +80,14 @@ def render(result: GenerateResult, *, streamed: bool = False) -> RenderableType:
 
 TREE_TITLE = "branches: the one taken ◀, and those not taken"
 TREE_KEY = "bar and %: how probable the token is after the text and the tokens that its branch goes through; ◀ taken"
+
+
+def why_ended(stop: Stop, steps: Sequence[StepRecord]) -> str:
+    """Why a text ended; where the model ended it, by which token: that may be one that looks like any other."""
+    if stop == "eos" and steps:
+        return f"the last one, “{visible(steps[-1].text, True)}”, is the model's sign that the text ends"
+    return _STOPS[stop]
+
 
 BECOMES = "\nbecomes\n"
 """What stands between the text that an encoder–decoder reads and the one that it writes."""
@@ -218,7 +226,7 @@ def samples(result: GenerateResult, completions: Sequence[Completion]) -> list[R
     for index, completion in enumerate(completions):
         logprob = sum(step.logprob for step in completion.steps)
         found = completion.unmasking
-        ended = completion.stop if found is None else filled(found)
+        ended = why_ended(completion.stop, completion.steps) if found is None else filled(found)
         parts.append(Text(f"sample {index}   log p {number(logprob)}, {ended}", theme.QUIET))
         parts += [_text(_prompt(result, found), _completion(result, completion.completion, completion.ids)), Text()]
         if any(step.filters for step in completion.steps):

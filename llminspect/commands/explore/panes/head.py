@@ -7,12 +7,14 @@ from dataclasses import replace
 from rich.console import RenderableType
 
 from llminspect.analysis.attend import AttendResult
+from llminspect.analysis.find import SINK_FROM
 from llminspect.analysis.head import HeadResult
 from llminspect.commands.attend.view import labels_of, render
 from llminspect.commands.explore.panes import Seen
 from llminspect.commands.forward.answers import experiments_made
 from llminspect.commands.head.view import habits_part
 from llminspect.commands.head.view import render as render_circuits
+from llminspect.core.attention_measures import excess
 from llminspect.core.numbers import fixed
 from llminspect.render import theme
 from llminspect.render.arcs import Arc, arcs
@@ -52,8 +54,10 @@ def _sentence(seen: Seen, result: AttendResult) -> RenderableType:
 
     query, texts = place(seen.state, len(result.tokens))[0], labels_of(result.tokens)
     weights_S = result.heads[0].weights[query]
+    weight, others = excess(result.heads[0].weights, query, [0], bool(result.causal))
+    resting = others is not None and others >= SINK_FROM * weight
     drawn = [key for key in range(len(texts)) if key != query and weights_S[key] >= LEAST_DRAWN]
-    links = [Arc(query, key, float(weights_S[key]), quiet=key == 0) for key in drawn]
+    links = [Arc(query, key, float(weights_S[key]), quiet=resting and key == 0) for key in drawn]
     notes = [fixed(weight, 2) for weight in weights_S]
     return section(
         f"What {label(texts[query])} looks at in {seen.state.layer}.{seen.state.head}", arcs(texts, links, notes)
