@@ -153,6 +153,12 @@ def test_views_take_their_text_from_one_place() -> None:
     assert wrong == []
 
 
+def test_what_is_drawn_has_one_sign_for_minus() -> None:
+    """That of numbers, which are copied into other programs; a line still may not end after either."""
+    drawn = [*(PACKAGE / "commands").rglob("*.py"), *(PACKAGE / "render" / "page").glob("*.js")]
+    assert [name_of(path) for path in drawn if "−" in path.read_text("utf-8")] == []
+
+
 def test_only_files_opens_files() -> None:
     wrong = [
         f"{name_of(path)}:{line} {on}.{name}"

@@ -159,9 +159,9 @@ def _choice(logits_V: Array, answer: Candidate, whole: bool) -> Iterator[Written
     )
     written = None
     if digits is not None:
-        written = f"e^({number(apart[0], digits)} − {number(apart[1], digits)}) / {number(total, digits)}"
+        written = f"e^({number(apart[0], digits)} - {number(apart[1], digits)}) / {number(total, digits)}"
     name = f"p[{answer.text}]"
-    yield Written(name, "e^(logit − largest logit) / Σ e^(logit − largest logit)", written, probabilities_V[answer.id])
+    yield Written(name, "e^(logit - largest logit) / Σ e^(logit - largest logit)", written, probabilities_V[answer.id])
 
 
 def _softmax(logits_V: Array, probabilities_V: Array) -> str:

@@ -19,7 +19,7 @@ from llminspect.model.opened import Model
 
 LARGEST = 1 << 26
 """Numbers of the first model's patterns that are held until the second's come by: 256 MB."""
-MEANING = "the share of its weight that a head gives elsewhere: ½ Σ |a − b|, the mean over the queries from token 1 on"
+MEANING = "the share of its weight that a head gives elsewhere: ½ Σ |a - b|, the mean over the queries from token 1 on"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class HabitChange:
     a: float
     b: float
     change: float
-    """b − a, and the ends of the 95% interval of its mean, from piece to piece (Student's t)."""
+    """b - a, and the ends of the 95% interval of its mean, from piece to piece (Student's t)."""
     low: float
     high: float
 

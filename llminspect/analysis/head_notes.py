@@ -61,7 +61,7 @@ def left_out_parts(model: Model, layer: int) -> Iterator[str]:
     if "attention.norm_after.weight" in arrays:
         yield "OV: the size by which the norm after the attention divides"
     if config.clip is not None:
-        yield f"OV: that values are kept between −{config.clip:g} and {config.clip:g}"
+        yield f"OV: that values are kept between -{config.clip:g} and {config.clip:g}"
     if "attention.gate.weight" in arrays:
         yield "OV: the gate between 0 and 1 of each number that the head reads"
     if "attention.output.bias" in arrays:

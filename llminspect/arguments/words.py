@@ -230,17 +230,17 @@ def sum_in_print(factor: float, terms: Sequence[tuple[float, str]]) -> str:
 def _term(weight: float, word: str, *, first: bool) -> str:
     """A word of a sum, with the sign that it has there."""
     name = f"“{word}”" if re.search(r"\s", word) or not re.search(r"\w", word) else word
-    sign = "" if first else " − " if weight < 0 else " + "
+    sign = "" if first else " - " if weight < 0 else " + "
     return sign + _scaled(weight if first else abs(weight), name)
 
 
 def sign_in_print(value: float) -> str:
-    """`+ 3`, `− 0.5`: what is added."""
-    return f"{'−' if value < 0 else '+'} {abs(value):g}"
+    """`+ 3`, `- 0.5`: what is added."""
+    return f"{'-' if value < 0 else '+'} {abs(value):g}"
 
 
 def _scaled(factor: float, what: str) -> str:
-    sign = "−" if factor < 0 else ""
+    sign = "-" if factor < 0 else ""
     return f"{sign}{what}" if abs(factor) == 1 else f"{sign}{abs(factor):g} × {what}"
 
 

@@ -52,8 +52,8 @@ def _folded(line: str, cells: int) -> str:
 
 
 def _command(line: str, indent: str, cells: int) -> str:
-    r"""A command over several lines, each but the last with \ at its end, for the shell. An option stays with its value,
-    the program with its command, and what comes after a pipe together."""
+    r"""A command over several lines, each but the last with \ at its end, for the shell. An option stays with its
+    value, the program with its command, and what comes after a pipe together."""
     units: list[str] = []
     for word in _WORD.findall(line):
         last = units[-1] if units else ""

@@ -112,13 +112,13 @@ def test_directions(text: str, direction: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "printed"),
     [
-        ("love - hate@6*4", "4 × (love − hate)"),
-        ("love - hate@6", "love − hate"),
-        ("love - hate@6*-1", "−(love − hate)"),
-        ("love + 2*joy - 0.5*hate@6*-0.5", "−0.5 × (love + 2 × joy − 0.5 × hate)"),
+        ("love - hate@6*4", "4 × (love - hate)"),
+        ("love - hate@6", "love - hate"),
+        ("love - hate@6*-1", "-(love - hate)"),
+        ("love + 2*joy - 0.5*hate@6*-0.5", "-0.5 × (love + 2 × joy - 0.5 × hate)"),
         ("love@6*4", "4 × love"),
-        ("2*love@6*-4", "−8 × love"),
-        ('New York - well-known - "-"@6*2', "2 × (“New York” − well-known − “-”)"),
+        ("2*love@6*-4", "-8 × love"),
+        ('New York - well-known - "-"@6*2', "2 × (“New York” - well-known - “-”)"),
     ],
 )
 def test_directions_in_print(text: str, printed: str) -> None:
@@ -127,7 +127,7 @@ def test_directions_in_print(text: str, printed: str) -> None:
 
 
 def test_what_is_added_has_one_sign() -> None:
-    assert [sign_in_print(value) for value in (3, -0.5)] == ["+ 3", "− 0.5"]
+    assert [sign_in_print(value) for value in (3, -0.5)] == ["+ 3", "- 0.5"]
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_keys_write_a_text_and_go_back(smollm2: Model) -> None:
         await press(pilot, "u", "t", *" Paris", "enter", "v", *" London", "enter")
         shown = seen(pilot)
         assert "target ·Paris 77.25%, rank 0" in shown and "versus ·London 1.25%, rank 2" in shown
-        assert "logit of target − logit of versus: +4.126" in shown
+        assert "logit of target - logit of versus: +4.126" in shown
         await press(pilot, "k", *"top_k=2 temperature=0.5", "enter")
         assert "cut" in seen(pilot)
 

@@ -156,5 +156,5 @@ def test_the_formula_of_a_feed_forward_step_has_a_bias_where_its_sums_have_one(
 
 def test_where_units_are_shut_the_formula_says_so(called: Program) -> None:
     out = [called("forward", "--ids", "5,6", "--layer", layer, "--model", "tests/golden/gemma3n").out for layer in "01"]
-    assert ["h = max(0, W z − cutoff)" in text for text in out] == [True, False]
+    assert ["h = max(0, W z - cutoff)" in text for text in out] == [True, False]
     assert ["h, written out" in text for text in out] == [False, True]

@@ -71,7 +71,7 @@ def test_steering_from_examples_adds_the_difference_of_the_means(called: Program
     assert_close(difference_of_texts(model, parse_examples(given)), 1.5 * (means[0] - means[1]))
     both = called("forward", "It was", "--steer-from", *given, "--steer", "London@3*1", "--json").json
     kinds = [(done["where"], done["what"]) for done in both["change"]["experiments"]]
-    assert kinds == [("3.stream", "London"), ("7.stream", f"1.5 × ({paths[0]} − {paths[1]})")]
+    assert kinds == [("3.stream", "London"), ("7.stream", f"1.5 × ({paths[0]} - {paths[1]})")]
     result = llminspect.forward("It was", model, steer_from=given)
     assert result.change is not None and result.change.kl > 0
 

@@ -113,7 +113,7 @@ def test_the_slider_goes_over_the_sizes_that_were_measured(browser: Browser, dra
         )
         line = browser.value("document.querySelector('#told').textContent")
         assert line.startswith(f"{sizes[at]['edges']:,} of ")
-        share = float(re.search(r"([−\d.]+)% of the effect$", line)[1].replace("−", "-"))  # type: ignore[index]
+        share = float(re.search(r"([-\d.]+)% of the effect$", line)[1])  # type: ignore[index]
         assert share == pytest.approx(100 * sizes[at]["faithfulness"], abs=0.051)
         lines = browser.value("document.querySelectorAll('.graph path').length")
         assert lines == len(on_ways(edges[: sizes[at]["edges"]]))

@@ -41,7 +41,7 @@ def find_parts(result: AttendResult, find: Find) -> Iterator[RenderableType]:
     if beyond[: len(find.heads[:_TOP])] != find.heads[:_TOP]:
         yield section("By weight", _heads(find.heads[:_TOP], find))
     explained = "head: one of several attentions that run side by side in a layer; others: the mean weight that the "
-    explained += f"other tokens which see {key} give it; excess: weight − others, before they are rounded"
+    explained += f"other tokens which see {key} give it; excess: weight - others, before they are rounded"
     if any(head.only_sink for head in (*find.heads[:_TOP], *beyond[:_TOP])):
         explained += "; sink: other tokens give it at least three quarters as much"
     explained += "."

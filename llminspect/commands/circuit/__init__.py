@@ -27,7 +27,7 @@ def command(model: ModelOptions, output: PageOptions, options: CircuitOptions, o
     """Which heads and feed-forward steps make the difference between two texts, and which edges join them.
 
     Every head's query, key and value, every feed-forward step and the logits read what was written before them: each
-    is an edge with a score, about how far logit of target − logit of versus falls if that edge alone carries what it
+    is an edge with a score, about how far logit of target - logit of versus falls if that edge alone carries what it
     carries in CORRUPT (edge attribution patching with integrated gradients: Hanna et al. 2024; with --steps 1 without
     them: Syed et al. 2023). Edges are taken in the order of their scores, to find the smallest graph that keeps a
     share of the effect. What it keeps is measured exactly: all other edges are patched, and each part is computed

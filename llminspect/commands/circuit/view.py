@@ -41,11 +41,11 @@ def _parts(result: CircuitResult) -> Iterator[RenderableType]:
 def _headline(result: CircuitResult) -> RenderableType:
     if result.target is None or result.versus is None:
         title, texts = f"What tells the texts of {several(len(result.pairs or ()), 'pair')} apart", "texts"
-        number_of = "mean of logit of target − logit of versus"
+        number_of = "mean of logit of target - logit of versus"
     else:
         target, versus = (visible(token.text, spaces=True) for token in (result.target, result.versus))
         title, texts = f"Why {target} and not {versus}", "text"
-        number_of = f"logit of {target} − logit of {versus}"
+        number_of = f"logit of {target} - logit of {versus}"
     ends = f"{number_of}: {_signed(result.difference)} after the clean {texts}, "
     ends += f"{_signed(result.corrupt_difference)} after the corrupt {'ones' if texts == 'texts' else 'one'}"
     return section(title, note=ends)

@@ -38,7 +38,7 @@ def command(
     llminspect diff --model model.gguf --against-model tuned.gguf --weights --corpus docs
 
     Two models are a, the one of --model, and b: a fine-tune, or the same in other bits. With a text, and over a corpus
-    with --corpus: KL(a ‖ b) after each token, and the heads that look elsewhere. With --weights: ‖b − a‖ / ‖a‖ of each
+    with --corpus: KL(a ‖ b) after each token, and the heads that look elsewhere. With --weights: ‖b - a‖ / ‖a‖ of each
     array of the model, whatever tensors of the two files it is in. Weights of other vocabularies and families are
     compared as far as names and shapes are the same; probabilities only where the vocabularies are.
     """

@@ -73,7 +73,7 @@ def streams(layers: Sequence[StreamDistance]) -> RenderableType:
     ]
     columns = [Column("layer", "right"), Column("cosine"), Column("distance"), Column("")]
     folded = f"{len(layers)} layers, one in {stride} shown; " if stride > 1 else ""
-    note = f"{folded}distance: ‖a − b‖ / ‖a‖ at the last position of each text"
+    note = f"{folded}distance: ‖a - b‖ / ‖a‖ at the last position of each text"
     return table(columns, rows, title="how far apart the residual streams are", note=note)
 
 
@@ -99,7 +99,7 @@ def _named(side: ModelSide) -> str:
 
 def weight_parts(weights: WeightChanges, top: int) -> Iterator[RenderableType]:
     """The whole, layers × parts, the tensors that moved most, and what is not compared."""
-    line = Text("‖b − a‖ / ‖a‖ ", theme.QUIET).append(number(weights.relative, 3), theme.STRONG)
+    line = Text("‖b - a‖ / ‖a‖ ", theme.QUIET).append(number(weights.relative, 3), theme.STRONG)
     line.append(f" over {count(weights.parameters)} numbers in {several(len(weights.tensors), 'tensor')}", theme.QUIET)
     line.append(f"; {count(weights.same)} of them the same, to the last bit", theme.QUIET)
     parts: list[RenderableType] = [line]
@@ -119,7 +119,7 @@ def weight_parts(weights: WeightChanges, top: int) -> Iterator[RenderableType]:
         columns = [
             Column("tensor"),
             Column("shape", quiet=True, spared=4),
-            Column("‖b − a‖ / ‖a‖", digits=3),
+            Column("‖b - a‖ / ‖a‖", digits=3),
             Column(""),
         ]
         note = f"; nought in a, and not in b: {', '.join(unmeasured[:SHOWN])}" if unmeasured else ""
@@ -142,7 +142,7 @@ def _map(weights: WeightChanges, parts: Sequence[str]) -> RenderableType:
     numbered = None if layers == list(range(len(layers))) else [str(layer) for layer in layers]
     return heatmap(
         values_PL, parts, numbered, fold="max", row_name="parts", column_name="layers",
-        value_name="‖b − a‖ / ‖a‖", masked="none", limits=(0, float(np.nanmax(values_PL)) or 1.0),
+        value_name="‖b - a‖ / ‖a‖", masked="none", limits=(0, float(np.nanmax(values_PL)) or 1.0),
     )  # fmt: skip
 
 

@@ -132,7 +132,7 @@ def _sum(result: EmbedResult) -> RenderableType:
     lines = []
     for term in result.analogy.terms:
         several = len(term.ids) > 1
-        sign = "−" if term.factor < 0 else "+"
+        sign = "-" if term.factor < 0 else "+"
         factor = "" if abs(term.factor) == 1 else f"{number(abs(term.factor))} ×"
         tokens = " ".join(label(text) for text in term.tokens)
         meaning = f"{len(term.ids)} tokens: the mean of their vectors" if several else ""

@@ -124,7 +124,7 @@ def attribution(found: Attribution) -> RenderableType:
     largest = sorted(parts, key=lambda part: -abs(part[1]))[:PARTS]
     name = f"logit of {visible(found.target.text, True)}"
     if found.versus is not None:
-        name += f" − logit of {visible(found.versus.text, True)}"
+        name += f" - logit of {visible(found.versus.text, True)}"
     views: list[RenderableType] = [
         signed_bars(
             [label for label, _ in largest],
@@ -226,7 +226,7 @@ def change(baseline: Baseline, found: AnswerChange) -> RenderableType:
     if found.difference is not None and found.target is not None and found.versus is not None:
         names = (visible(token.text, True) for token in (found.target, found.versus))
         left, right = (f"logit({name})" for name in names)
-        lines.append(Text(f"{left} − {right}: {' before, '.join(column(found.difference))} after", theme.QUIET))
+        lines.append(Text(f"{left} - {right}: {' before, '.join(column(found.difference))} after", theme.QUIET))
     return Group(
         *experiments_made(found.experiments), compared, *lines, remark(f"{KL_KEY}. Logit change: {LOGIT_KEY}.")
     )

@@ -29,7 +29,7 @@ def feed_forward(step: FeedForward) -> RenderableType:
     biased = any(unit.bias is not None for unit in step.units)
     hidden, other = ("W z + b", "W′ z + b′") if biased else ("W z", "W′ z")
     if step.cut:
-        hidden = f"max(0, {hidden} − cutoff)"
+        hidden = f"max(0, {hidden} - cutoff)"
     if step.function == "clamped SwiGLU":
         formula = f"h = {hidden}   a = clamped SwiGLU(h, {other})"
     elif step.gated:

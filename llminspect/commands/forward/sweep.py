@@ -69,7 +69,7 @@ def sweep(found: Sweep, labels: Sequence[str]) -> RenderableType:
         parts += [Text(), Text(agreement(found.agreement, labels))]
     if found.aligned is not None:
         parts.append(Text(aligned_line(found.aligned), theme.QUIET))
-    scores = f"logit({target}) − logit({versus}): {number(found.before)} here, {number(found.after)} in the other text"
+    scores = f"logit({target}) - logit({versus}): {number(found.before)} here, {number(found.after)} in the other text"
     return Group(*parts, Text(scores, theme.QUIET))
 
 
@@ -151,7 +151,7 @@ def silencing(found: Silencing, labels: Sequence[str]) -> RenderableType:
     order = ", to first order" if found.by == "gradient" else ""
     name = f"ln p({visible(found.target.text, True)})"
     if found.versus is not None:
-        name = f"logit({visible(found.target.text, True)}) − logit({visible(found.versus.text, True)})"
+        name = f"logit({visible(found.target.text, True)}) - logit({visible(found.versus.text, True)})"
     legend = f"change of {name}"
     title = f"silencing each {NAMES[found.part]} ({visible(found.what)}){order}: below 0 it speaks for "
     title += visible(found.target.text, True)
@@ -282,7 +282,7 @@ def _integrated(found: Integrated, target: str) -> tuple[str, str, list[str]]:
     """The title, what the colours stand for, and what is said below."""
     what = {"logprob": f"log p({target})", "logit": f"logit({target})", "difference": f"logit({target})"}[found.of]
     if found.versus is not None:
-        what += f" − logit({visible(found.versus.text, True)})"
+        what += f" - logit({visible(found.versus.text, True)})"
     start = {"zero": "vectors of zeros", "mean": "the mean vector of all tokens"}
     baseline = start.get(found.baseline, f"the vectors of “{visible(found.baseline)}”")
     moved = found.value - found.baseline_value

@@ -76,7 +76,7 @@ def directions(ov: OvCircuit) -> RenderableType:
     """The first singular directions, both ways along each."""
     rows: list[Sequence[Cell]] = []
     for place, direction in enumerate(ov.directions):
-        for way, side in (("+", direction.plus), ("−", direction.minus)):
+        for way, side in (("+", direction.plus), ("-", direction.minus)):
             value = direction.value if way == "+" else None
             rows.append(
                 [
@@ -89,7 +89,7 @@ def directions(ov: OvCircuit) -> RenderableType:
     ends = f"{number(ov.singular[0], 3)} … {number(ov.singular[-1], 3)}"
     spectrum = spark_row("singular values", ov.singular, ends, limits=(0, max(ov.singular, default=1)))
     columns = [Column("direction", whole=True), Column("value", "right", whole=True), Column("reads"), Column("raises")]
-    note = "+ and −: the two ways along a direction; what is read there raises the tokens beside it, times value"
+    note = "+ and -: the two ways along a direction; what is read there raises the tokens beside it, times value"
     body = table(columns, rows, note=note)
     return section("What it moves: the singular directions of output · value", spectrum, Text(), body)
 

@@ -4,8 +4,8 @@ const { edges, sizes, found, heads } = data.page;
 const TABLE = 12, ROW = 46;
 const strongest = Math.max(...edges.map((edge) => Math.abs(edge.score)), 1e-9);
 const state = { size: found, node: null };
-const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
-const share = (value) => (100 * value).toFixed(1).replace("-", "−") + "%";
+const signed = (value) => (value < 0 ? "-" : "+") + Math.abs(value).toFixed(2);
+const share = (value) => (100 * value).toFixed(1) + "%";
 const PARTS = ["query", "key", "value"];
 
 /** `3.2` of `3.2.key`, and `key`. */

@@ -69,7 +69,7 @@ def _in_question(state: ExploreState, tokens: Sequence[RankedToken]) -> Iterator
         yield line
     if len(tokens) > 1 and all(token.prob > 0 for token in tokens):
         apart = math.log(tokens[0].prob) - math.log(tokens[1].prob)
-        yield Text(f"logit of target − logit of versus: {apart:+.3f}", theme.QUIET, no_wrap=True, overflow="ellipsis")
+        yield Text(f"logit of target - logit of versus: {apart:+.3f}", theme.QUIET, no_wrap=True, overflow="ellipsis")
 
 
 def _left(result: Result) -> dict[int, float] | None:
