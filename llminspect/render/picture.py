@@ -7,8 +7,10 @@ The fonts are those of the reader's system, by name.
 from __future__ import annotations
 
 import hashlib
+import re
 from html import escape
 
+from rich.cells import get_character_cell_size
 from rich.console import RenderableType
 from rich.segment import Segment
 from rich.style import Style
@@ -20,17 +22,21 @@ FONTS = "ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, 'Liberation Mono', m
 _WIDTH, _HEIGHT, _MARGIN, _SIZE, _BASELINE = 8.4, 18.0, 14.0, 14, 0.75
 """Of a cell of an SVG, in pixels, and where in its height letters stand."""
 
+# Of HTML: lines as high as the letters of the usual fonts, so that neither cells nor lines have gaps between rows.
 _HTML = (
     '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
     """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">\n"""
     "<title>llminspect</title>\n<style>\n"
     "body {{ margin: 1.5em; color: {foreground}; background: {background}; }}\n"
-    f"pre {{{{ font: 14px/1.25 {FONTS}; margin: 0; }}}}\n"
+    f"pre {{{{ font: 14px/16px {FONTS}; margin: 0; }}}}\n"
+    "pre i {{ display: inline-block; width: 1ch; font-style: normal; }}\npre i.wide {{ width: 2ch; }}\n"
     "{stylesheet}\n</style>\n</head>\n<body>\n<pre>{code}</pre>\n</body>\n</html>\n"
 )
 _NOTEBOOK = """<style>
-#{name} {{ font: 13px/1.25 {fonts}; margin: 0; padding: 1em; overflow-x: auto; white-space: pre; border-radius: 6px; \
+#{name} {{ font: 13px/15px {fonts}; margin: 0; padding: 1em; overflow-x: auto; white-space: pre; border-radius: 6px; \
 text-align: left; {light} }}
+#{name} i {{ display: inline-block; width: 1ch; font-style: normal; }}
+#{name} i.wide {{ width: 2ch; }}
 {light_rules}@media (prefers-color-scheme: dark) {{
 #{name} {{ {dark} }}
 {dark_rules}}}
@@ -92,7 +98,24 @@ def html(rendering: RenderableType, width: int, theme: Theme) -> str:
     """The rendering in `width` columns as a page."""
     console = unseen(width)
     console.print(rendering)
-    return console.export_html(theme=THEMES[theme], code_format=_HTML)
+    return _in_cells(console.export_html(theme=THEMES[theme], code_format=_HTML))
+
+
+def _in_cells(page: str) -> str:
+    """Each character that many fonts draw wider or narrower than its cells (braille, CJK, emoji), held to them: what
+    follows it would stand in the wrong column.
+
+    >>> _in_cells("a⠤日")
+    'a<i>⠤</i><i class="wide">日</i>'
+    """
+    return re.sub("[^\x00-\u10ff]", _in_cell, page)
+
+
+def _in_cell(found: re.Match[str]) -> str:
+    character = found[0]
+    if get_character_cell_size(character) == 2:
+        return f'<i class="wide">{character}</i>'
+    return f"<i>{character}</i>" if "\u2800" <= character <= "\u28ff" else character
 
 
 def text(rendering: RenderableType, width: int, _: Theme = "light") -> str:
@@ -115,7 +138,7 @@ def notebook(rendering: RenderableType, width: int) -> str:
             body.append(f'<span class="{names.setdefault(rules, f"c{len(names)}")}">{escape(text)}</span>')
         else:
             body.append(escape(text))
-    whole = "".join(body)
+    whole = _in_cells("".join(body))
     name = f"llminspect-{hashlib.sha256(whole.encode('utf-8', 'replace')).hexdigest()[:12]}"
     light, dark = (
         f"color: {theme.foreground_color.hex}; background: {theme.background_color.hex};"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
@@ -17,7 +18,7 @@ from llminspect.render import png as png_module
 from llminspect.render.bars import probability_bars, signed_bars
 from llminspect.render.cells import Dot, Letters, Rectangle, shapes
 from llminspect.render.heatmap import heatmap
-from llminspect.render.picture import html, svg, text
+from llminspect.render.picture import html, notebook, svg, text
 from llminspect.render.png import CELL_HEIGHT, CELL_WIDTH, MARGIN, png
 
 if TYPE_CHECKING:
@@ -73,6 +74,15 @@ def test_html_needs_no_network() -> None:
     assert page.index(policy) < page.index("<style>")
     assert "background: #ffffff" in page
     assert "a&lt;b&gt;&amp;" in page
+
+
+def test_cells_of_html_meet_and_every_column_keeps_its_place() -> None:
+    """Lines higher than the letters leave seams between the rows of a heatmap and make a solid arc a dashed one."""
+    for page in (html(Text("日⠤x"), 9, "dark"), notebook(Text("日⠤x"), 9)):
+        size, height = map(int, re.search(r"font: (\d+)px/(\d+)px", page).groups())  # type: ignore[union-attr]
+        assert height <= size * 1.165, "the height of letters in DejaVu Sans Mono and Menlo"
+        assert '<i class="wide">日</i><i>⠤</i>x' in page
+        assert re.search(r"i \{ display: inline-block; width: 1ch;.*i\.wide \{ width: 2ch; \}", page, re.DOTALL)
 
 
 def test_text_is_plain() -> None:
