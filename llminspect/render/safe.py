@@ -42,6 +42,11 @@ def label(text: str) -> str:
     return "·" * before + _printable(inner, True) + "·" * after or "∅"
 
 
+def quoted(text: str) -> str:
+    """A token, or a text, that stands in a sentence: “·to” can be told from the sentence's own words."""
+    return f"“{label(text)}”"
+
+
 def _printable(text: str, blanks: bool) -> str:
     """Everything but letters, marks, symbols and spaces replaced by its mark; with `blanks` also unusual spaces."""
     if text.isascii() and text.isprintable():

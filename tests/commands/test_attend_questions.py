@@ -208,7 +208,7 @@ def test_without_a_head_the_one_is_shown_in_which_the_query_does_what_is_least_u
 
 @pytest.mark.parametrize(
     ("word", "says"),
-    [("is", "it gives ·France 0.9 of its weight, where 0.059 is usual"), ("capital", "sees only token 0 and itself")],
+    [("is", "it gives “·France” 0.9 of its weight, where 0.059 is usual"), ("capital", "sees only token 0 and itself")],
 )
 def test_the_head_says_why_it_is_shown_and_what_its_habit_is(smollm2: Model, word: str, says: str) -> None:
     text = " ".join(shown(render(result_of("The capital of France is", smollm2, query=word)), 100).split())

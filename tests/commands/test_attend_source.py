@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def test_one_target_token_shows_where_each_head_looks(called: Program) -> None:
     folder = str(Golden("bart").folder)
     ran = called("attend", "--model", folder, "--ids", "5,6,7", "--color", "never")
-    assert "2 is the only token there, so every head looks at it; --target TEXT" in " ".join(ran.out.split())
-    assert "Where each head looks from 2" in ran.out and "mixed" not in ran.out.split("in the encoder")[0]
+    assert "“2” is the only token there, so every head looks at it; --target TEXT" in " ".join(ran.out.split())
+    assert "Where each head looks from “2”" in ran.out and "mixed" not in ran.out.split("in the encoder")[0]
     cross = called("attend", "--model", folder, "--ids", "5,6,7", "--json").json["cross"]["heads"]
     rows = [line.split()[1:] for line in ran.out.splitlines() if line[:1].isdigit() and line[1:2] == "."][:6]
     assert rows == [[f"{weight:.2f}" for weight in head["weights"][0]] for head in cross]

@@ -100,7 +100,7 @@ def test_search_finds_tokens(called: Program) -> None:
 
 def test_search_is_drawn_and_says_what_it_left_out(called: Program) -> None:
     drawn = called("encode", "--search", "*ing", "--only", "unreachable", "-m", "toy")
-    assert drawn.out.startswith("0 tokens of 3 match *ing")
+    assert drawn.out.startswith("0 tokens of 3 match “*ing”")
     many = called("encode", "--search", "*ing", COLUMNS="80")
     assert "more; --limit" in many.out
     assert max(map(len, many.out.splitlines())) <= 80

@@ -69,7 +69,7 @@ def test_keys_silence_and_scale_the_chosen_feature(smollm2: Model, tmp_path: Pat
         await press(pilot, "7")
         state = app.session.state
         on = [one.index for _, result in app.shown.found for one in getattr(result, "features", ())]
-        assert len(on) == 4 and f"▶        {on[0]:>2}" in seen(pilot) and "4 features on at ·is, of 20" in seen(pilot)
+        assert len(on) == 4 and f"▶        {on[0]:>2}" in seen(pilot) and "4 features on at “·is”, of 20" in seen(pilot)
         await press(pilot, "space")
         assert [change.value for change in app.session.state.changes] == [f"feature.{on[0]}"]
         assert f"ablate feature.{on[0]} (zero)" in seen(pilot) and "×" in seen(pilot)
@@ -82,7 +82,7 @@ def test_keys_silence_and_scale_the_chosen_feature(smollm2: Model, tmp_path: Pat
         await press(pilot, "e", "u", "u", "u", "space")
         assert app.session.state.changes == state.changes == ()
         await press(pilot, "left")
-        assert "on at ·France" in seen(pilot)
+        assert "on at “·France”" in seen(pilot)
         await press(pilot, "q")
 
     async def run() -> None:

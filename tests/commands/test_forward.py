@@ -180,7 +180,7 @@ def test_the_target_leads_from_where_it_stays_in_front(ranks: list[int], first: 
     layers = [LensLayer(layer, [], RankedToken(7, "x", 0.5, rank)) for layer, rank in enumerate(ranks)]
     assert leads_from(layers) == first
     note = f"leads from layer {first} on" if first is not None else "leads at no layer up to the end"
-    assert f"x {note}" in " ".join(drawn(lens_table(layers), 200).split())
+    assert f"“x” {note}" in " ".join(drawn(lens_table(layers), 200).split())
 
 
 @pytest.mark.parametrize(("target", "spaced"), [("Paris", " Paris"), (" Paris", None), ("#7042", None), (".", None)])
@@ -191,5 +191,5 @@ def test_a_target_without_its_space_names_that_with_it(called: Program, target: 
         assert "target_spaced" not in document and "without its space" not in ran.out
         return
     assert (document["target_spaced"]["text"], document["target_spaced"]["rank"]) == (spaced, 0)
-    says = 'Paris without its space is another token than ·Paris, which has rank 0 and 77.25%: --target " Paris"'
+    says = '“Paris” without its space is another token than “·Paris”, which has rank 0 and 77.25%: --target " Paris"'
     assert says in ran.out

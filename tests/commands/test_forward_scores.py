@@ -104,6 +104,6 @@ def test_a_target_alone_says_where_it_stands(called: Program) -> None:
     target = called(*question, "--json").json["target"]
     assert (target["id"], target["rank"]) == (0, 2)
     assert target["prob"] == pytest.approx(float(softmax(np.array([0.74, 1.68, 2.62]))[0]), abs=1e-6)
-    assert "hello has rank 2 (0 is the most probable) and 9.89%" in called(*question).out
+    assert "“hello” has rank 2 (0 is the most probable) and 9.89%" in called(*question).out
     assert "has rank" not in called("forward", "world", "--model", "toy", "--target", "!").out
     assert "has rank" in called(*question, "--scale", "0.feedforward*2").out

@@ -35,7 +35,7 @@ def test_the_head_without_which_the_answer_changes_most_is_named_first(
     place, moved = of_most(found["heads"] if more else found["change"])
     first = sentence(called(*EACH, *more).out)
     direction = "falls" if moved < 0 else "rises"
-    assert first.startswith(f"Without {name.format(*place)}") and f"probability of Toad {direction} most: " in first
+    assert first.startswith(f"Without {name.format(*place)}") and f"probability of “Toad” {direction} most: " in first
     numbers = [float(text) / 100 for text in re.findall(r"([\d.]+)%", first)]
     expected = [math.exp(found["before"]), math.exp(found["before"] + moved)]
     assert numbers == pytest.approx(expected, abs=1e-4)
@@ -44,7 +44,7 @@ def test_the_head_without_which_the_answer_changes_most_is_named_first(
 @pytest.mark.parametrize("more", [("--versus", "Hen"), ("--gradient",), ("--ablate-with", "mean")])
 def test_what_is_no_probability_or_not_left_out_is_not_said_to_be(called: Program, more: tuple[str, ...]) -> None:
     first = sentence(called(*EACH, *more).out)
-    assert ("the lead of Toad over Hen" in first) == ("--versus" in more)
+    assert ("the lead of “Toad” over “Hen”" in first) == ("--versus" in more)
     assert ("estimated from gradients" in first) == ("--gradient" in more)
     assert first.startswith("Without") == ("--ablate-with" not in more)
 
@@ -64,7 +64,7 @@ def test_the_place_that_brings_most_of_the_answer_is_named_first(
     if part != "attention":
         assert first.startswith(f"Head {place[1]} of layer")
     verb = "takes away most" if way else "brings back most"
-    share = re.search(rf"{verb}: ([\d.]+) of Hen's lead over Toad", first)
+    share = re.search(rf"{verb}: ([\d.]+) of the lead of “Hen” over “Toad”", first)
     assert share is not None and float(share[1]) == pytest.approx(shares.max(), abs=0.006)
 
 

@@ -94,7 +94,7 @@ def test_the_page_fits_and_names_the_tokens(called: Program, columns: int) -> No
     text = "The capital of France is"
     out = called("attend", text, "--query", " is", "--steps", "--layer", "23", "--head", "4", COLUMNS=str(columns)).out
     assert max(map(len, out.splitlines())) <= columns
-    assert "x of ·is " in out and "k of ·France " in out and "k is that of ·France" in out
+    assert "x of “·is” " in out and "k of “·France” " in out and "k is that of “·France”" in out
 
 
 def test_hands_point_where_their_numbers_do() -> None:

@@ -202,7 +202,7 @@ def test_it_is_drawn_at_every_width(called: Program, tmp_path: Path, width: int)
         "animal 8 · food 8",
         "after layer",
         "○ shuffled labels",
-        "always predicting animal",
+        "always predicting “animal”",
     ):
         assert part in words, part
     if width == 80:

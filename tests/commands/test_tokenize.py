@@ -53,7 +53,7 @@ def test_tokens_are_those_of_the_contract(called: Program) -> None:
 
 def test_parts_of_a_character_are_marked(called: Program) -> None:
     ran = called("tokenize", "a ዪ")
-    assert "part of ዪ" in ran.out
+    assert "part of “ዪ”" in ran.out
     document = called("tokenize", "a ዪ", "--json").json
     assert [token.get("partial", False) for token in document["tokens"]] == [False, True, True, True]
     assert [(token["start"], token["end"]) for token in document["tokens"]] == [(0, 1), (1, 3), (3, 4), (4, 5)]

@@ -204,7 +204,7 @@ def test_the_end_puts_italy_into_france_and_says_what_to_try(called: Program, sm
     ran = called("walk", "A cat sat.", COLUMNS="140")
     last = ran.out.partition(HEADINGS[-1])[2]
     line = 'forward "The capital of France is" --patch "The capital of Italy is" --into 15.stream --position 3'
-    assert f"$ llminspect {line}" in last and "the answer moves from ·Paris to ·Rome" in last
+    assert f"$ llminspect {line}" in last and "the answer moves from “·Paris” to “·Rome”" in last
     assert "Try next" in last
     # Of letters, France has one more than Italy.
     letters = called("walk", "A cat sat.", "--model", small, COLUMNS="100").out

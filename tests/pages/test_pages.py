@@ -65,7 +65,7 @@ def test_attend_shows_a_head_when_it_is_clicked(browser: Browser, attention: Pat
     assert sum(data) == pytest.approx(1, abs=1e-3)
     browser.hover('[data-cell="3.0"]')
     line = browser.value("document.querySelector('#said').textContent")
-    assert line.startswith("·her (token 3) gives") and line.endswith("Alice (token 0).")
+    assert line.startswith("“·her” (token 3) gives") and line.endswith("“Alice” (token 0).")
     share = float(browser.value("document.querySelector('[data-cell=\"3.0\"]').style.getPropertyValue('--share')"))
     assert share == pytest.approx(data[0], abs=1e-4)
     assert browser.complaints() == []
@@ -78,7 +78,7 @@ def test_attend_opens_on_the_link_that_is_least_usual(browser: Browser, attentio
     opened = browser.value("document.querySelector('#about').textContent")
     assert opened.startswith(f"Layer {first['layer']}, head {first['head']} ") and opened != "Layer 0, head 0"
     assert browser.value("document.querySelector('#said').textContent").startswith(
-        "·Bob (token 2) looks at ·gave 88.7%"
+        "“·Bob” (token 2) looks at “·gave” 88.7%"
     )
 
 
@@ -93,7 +93,7 @@ def test_attend_goes_by_keys_alone(browser: Browser, attention: Path) -> None:
     browser.press("Tab")
     browser.press("ArrowRight")
     assert browser.value("document.activeElement.dataset.token") == "1"
-    assert browser.value("document.querySelector('#said').textContent").startswith("·gave (token 1) looks at")
+    assert browser.value("document.querySelector('#said').textContent").startswith("“·gave” (token 1) looks at")
 
 
 @pytest.mark.browser
@@ -113,7 +113,7 @@ def test_the_lens_tells_what_would_be_said(browser: Browser, program: Program, t
     browser.open(page)
     browser.hover('[data-cell="29.4"]')
     line = browser.value("document.querySelector('#said').textContent")
-    assert line.startswith("After layer 29, at ·is (token 4): ·Paris 77.")
+    assert line.startswith("After layer 29, at “·is” (token 4): “·Paris” 77.")
     assert browser.complaints() == []
 
 
@@ -126,7 +126,7 @@ def test_the_lens_tells_what_would_be_said(browser: Browser, program: Program, t
             ["ArrowDown", "ArrowRight"],
             "After layer 1, at",
         ),
-        (("tokenize", "A cat sat.", *COMPARED), ["ArrowRight"], "·cat is token 1 of"),
+        (("tokenize", "A cat sat.", *COMPARED), ["ArrowRight"], "“·cat” is token 1 of"),
     ],
 )
 def test_the_other_pages_go_by_keys_alone(

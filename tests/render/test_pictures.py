@@ -140,10 +140,10 @@ def test_histogram_counts_what_is_beyond_the_limits() -> None:
 
 
 def test_a_heading_breaks_between_its_parts() -> None:
-    heading = headed("What ·is (token 4) looks at in layer 23 · head 4", "habit: sink")
-    assert lines(heading, 80) == ["What ·is (token 4) looks at in layer 23 · head 4  habit: sink"]
-    assert lines(heading, 56) == ["What ·is (token 4) looks at in layer 23 · head 4", "habit: sink"]
-    assert lines(heading, 40) == ["What ·is (token 4) looks at in", "layer 23 · head 4", "habit: sink"]
+    heading = headed("What “·is” (token 4) looks at in layer 23 · head 4", "habit: sink")
+    assert lines(heading, 80) == ["What “·is” (token 4) looks at in layer 23 · head 4  habit: sink"]
+    assert lines(heading, 56) == ["What “·is” (token 4) looks at in layer 23 · head 4", "habit: sink"]
+    assert lines(heading, 44) == ["What “·is” (token 4) looks at in", "layer 23 · head 4", "habit: sink"]
 
 
 def test_facts_break_between_two() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llminspect.render.safe import chop, fit, label, shorten, visible, width
+from llminspect.render.safe import chop, fit, label, quoted, shorten, visible, width
 from tests.render.samples import EVERYTHING, STRANGE, Color, shown
 
 # What rich itself emits: Select Graphic Rendition, and nothing else.
@@ -50,6 +50,10 @@ def test_visible_spaces() -> None:
     assert visible(" a b", spaces=True) == "·a·b"
     assert visible("a\u00a0b") == "a\u00a0b"
     assert visible("a\u00a0b", spaces=True) == "a‹U+00A0›b"
+
+
+def test_in_a_sentence_a_token_is_in_quotes() -> None:
+    assert [quoted(text) for text in (" to", ",", "two words", "a\nb")] == ["“·to”", "“,”", "“two words”", "“a⏎b”"]
 
 
 def test_label() -> None:

@@ -11,7 +11,7 @@ from llminspect.analysis.result import shown_text
 from llminspect.core.numbers import count, fixed, number
 from llminspect.render.arcs import Arc, arcs
 from llminspect.render.prose import Text
-from llminspect.render.safe import label
+from llminspect.render.safe import quoted
 from llminspect.render.section import headed, section
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.theme import QUIET, WARNING
@@ -29,7 +29,7 @@ _DRAWN = 0.05
 
 def find_parts(result: AttendResult, find: Find) -> Iterator[RenderableType]:
     """The heads by weight and by excess, and whether the weight means anything."""
-    query, key = (label(end.text.strip()) for end in (find.query, find.key))
+    query, key = (quoted(end.text.strip()) for end in (find.query, find.key))
     every = "all " if len(find.heads) == result.n_layers * result.n_heads else ""
     ranked = f"{every}{count(len(find.heads))} {'heads' if len(find.heads) > 1 else 'head'} ranked"
     yield headed(f"Which heads look from {query} to {key}", ranked)
@@ -47,7 +47,7 @@ def find_parts(result: AttendResult, find: Find) -> Iterator[RenderableType]:
     explained += "."
     if find.control is not None:
         how = "the tokens at the same places" if find.control.by_position else "the same pair"
-        explained += f" control: {how} in “{find.control.text}”."
+        explained += f" control: {how} in {quoted(find.control.text or ''.join(find.control.tokens))}."
     yield Text(explained, QUIET)
 
 
@@ -60,7 +60,7 @@ def _sentence(find: Find, result: AttendResult) -> RenderableType:
     resting = any(head.only_sink for head in find.heads if (head.layer, head.head) == best)
     links = [Arc(query, key, float(weights_S[key]), quiet=resting and key == 0) for key in drawn]
     notes = ["" if result.causal and key > query else fixed(weight, 2) for key, weight in enumerate(weights_S)]
-    title = f"What {label(texts[query])} looks at in layer {find.best.layer} · head {find.best.head}"
+    title = f"What {quoted(texts[query])} looks at in layer {find.best.layer} · head {find.best.head}"
     return section(title, arcs(texts, links, notes))
 
 

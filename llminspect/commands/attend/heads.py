@@ -14,7 +14,7 @@ from llminspect.core.numbers import count, fixed, percent, ranges, several
 from llminspect.render.bars import signed_bars
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.prose import Text
-from llminspect.render.safe import label
+from llminspect.render.safe import label, quoted
 from llminspect.render.section import beside, headed, page, remark, section
 from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.theme import QUIET, WARNING
@@ -183,7 +183,7 @@ def rollout_parts(rollout_TS: Array, labels: list[str], causal: bool) -> Iterato
 def contribution_parts(parts: Contributions) -> Iterator[RenderableType]:
     """What wrote how much of a token's final stream."""
     heads_LH = np.asarray(parts.heads, float)
-    title = f"What wrote the final stream of {label(parts.text)} (token {parts.index})"
+    title = f"What wrote the final stream of {quoted(parts.text)} (token {parts.index})"
     yield headed(title, "each part's length along it; all parts sum to 100%")
     groups = {
         "embedding": parts.embedding,

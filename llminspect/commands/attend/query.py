@@ -19,7 +19,7 @@ from llminspect.core.written import digits_for, read, read_all
 from llminspect.render.bars import BarCell
 from llminspect.render.clock import Clock, Hand, clocks
 from llminspect.render.prose import Text
-from llminspect.render.safe import label
+from llminspect.render.safe import label, quoted
 from llminspect.render.section import headed, section, steps
 from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.theme import QUIET
@@ -46,7 +46,7 @@ _NOTHING = 0.00005
 def query_parts(result: AttendResult, query: Query, labels: list[str]) -> Iterator[RenderableType]:
     """Which head, the steps as a table, the steps as formulas."""
     shared = result.n_heads // result.n_kv_heads
-    title = f"What {label(query.text)} (token {query.index}) looks at in layer {query.layer} · head {query.head}"
+    title = f"What {quoted(query.text)} (token {query.index}) looks at in layer {query.layer} · head {query.head}"
     about = [] if result.part is None else [f"in the {result.part}"]
     about += [] if query.habit is None else [f"habit: {query.habit}"]
     if shared > 1:
@@ -68,11 +68,11 @@ def _why_this_head(query: Query, usual_S: Array, habit: str, labels: list[str]) 
     excess_S = np.nan_to_num(query.weights - usual_S, nan=-9)
     excess_S[not_looked_for(len(usual_S), query.index)] -= 3
     best = int(excess_S.argmax())
-    word, name, weight, others = label(query.text), label(labels[best]), query.weights[best], usual_S[best]
+    word, name, weight, others = quoted(query.text), quoted(labels[best]), query.weights[best], usual_S[best]
     if best in not_looked_for(len(usual_S), query.index):
         found = f"{word} sees only token 0 and itself, so no head says more of it than another."
     elif excess_S[best] < _LITTLE:
-        found = f"No head gives a token much more of {word}'s weight than is usual; "
+        found = f"No head gives a token much more of the weight of {word} than is usual; "
         found += f"in this one {name} gets most beyond the usual."
     else:
         found = (
@@ -149,7 +149,7 @@ def _scale(scale: float) -> str:
 
 def _steps(query: Query, labels: list[str]) -> RenderableType:
     best = int(query.weights.argmax())
-    name = label(labels[best])
+    name = quoted(labels[best])
     small = len(query.query) <= _WRITTEN_OUT
     rows: list[tuple[str, ...]] = []
     if query.query_unnormed is not None:
@@ -163,7 +163,7 @@ def _steps(query: Query, labels: list[str]) -> RenderableType:
     else:
         rows.append(("q", vector(query.query, _WRITTEN_OUT)))
     if small:
-        rows += [_product(query, index, label(labels[index])) for index in _seen(query)[:_WRITTEN_OUT]]
+        rows += [_product(query, index, quoted(labels[index])) for index in _seen(query)[:_WRITTEN_OUT]]
     else:
         products = " + ".join(_times(a, b) for a, b in zip(query.query[:3], query.keys[best][:3], strict=True))
         rows.append((f"q · k of {name}", "Σ q[i] · k[i]", f"{products} + …", number(query.scores[best])))
@@ -265,12 +265,12 @@ def into_attention_parts(made: IntoAttention, query: Query, labels: list[str]) -
         value = np.asarray(step.value)
         shown = number(value.item()) if value.ndim == 0 else vector(value, 4)
         name, of, index = step.name.partition(" of token ")
-        name += f" of {label(labels[int(index)])}" if of else ""
+        name += f" of {quoted(labels[int(index)])}" if of else ""
         parts = (name, step.formula, step.with_numbers, shown)
         rows.append([part for part in parts if part is not None])
     yield steps(rows, title="From the stream to q, k and v")
     for turn in made.turns:
-        yield _turned(turn, query.index, label(labels[turn.key_index]))
+        yield _turned(turn, query.index, quoted(labels[turn.key_index]))
 
 
 def _turned(turn: Turn, index: int, name: str) -> RenderableType:

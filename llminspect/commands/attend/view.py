@@ -18,7 +18,7 @@ from llminspect.core.attention_measures import habits
 from llminspect.core.numbers import count, number, several
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.prose import Text
-from llminspect.render.safe import visible
+from llminspect.render.safe import quoted
 from llminspect.render.section import facts, headed, page, section
 from llminspect.render.table import Column, table
 from llminspect.render.theme import QUIET, TITLE
@@ -97,7 +97,7 @@ def parts(result: AttendResult) -> Iterator[RenderableType]:
 def _alone(result: AttendResult, label: str) -> Iterator[RenderableType]:
     """One token has nothing to choose between: there is no habit to speak of, and nothing to draw."""
     hint = "--target TEXT gives the decoder more" if result.source is not None else "a longer text shows more"
-    alone = f"{visible(label, True)} is the only token there, so every head looks at it; {hint}"
+    alone = f"{quoted(label)} is the only token there, so every head looks at it; {hint}"
     yield section("Who looks at whom" + among(result), note=alone)
 
 
@@ -212,7 +212,7 @@ def _cross_attention(result: AttendResult, cross: CrossAttention, source: list[s
         if len(target) == 1 and len(cross.heads) > 1:
             weights_NS = np.concatenate([head.weights for head in cross.heads])
             names = [f"{head.layer}.{head.head}" for head in cross.heads]
-            title = f"Where each head looks from {visible(target[0], True)}"
+            title = f"Where each head looks from {quoted(target[0])}"
             yield _cross_weights(weights_NS, names, source, title=title, row_name="heads")
         yield _cross_weights(cross.mean, target, source, title="The mean of the heads")
     yield Text("Each row is a token of the target, each column of the source; a row sums to 1.", QUIET)

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from llminspect.analysis.circuit_result import CircuitNode, CircuitPair, CircuitResult
 from llminspect.commands.circuit.graph import rank_of, ways
 from llminspect.core.numbers import count, fixed, percent, several
-from llminspect.render.safe import visible
+from llminspect.render.safe import quoted, visible
 from llminspect.render.section import page, remark, section
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.wires import wires
@@ -43,7 +43,7 @@ def _headline(result: CircuitResult) -> RenderableType:
         title, texts = f"What tells the texts of {several(len(result.pairs or ()), 'pair')} apart", "texts"
         number_of = "mean of logit of target - logit of versus"
     else:
-        target, versus = (visible(token.text, spaces=True) for token in (result.target, result.versus))
+        target, versus = (quoted(token.text) for token in (result.target, result.versus))
         title, texts = f"Why {target} and not {versus}", "text"
         number_of = f"logit of {target} - logit of {versus}"
     ends = f"{number_of}: {_signed(result.difference)} after the clean {texts}, "

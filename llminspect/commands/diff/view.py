@@ -21,7 +21,7 @@ from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.prose import Text
-from llminspect.render.safe import visible
+from llminspect.render.safe import quoted, visible
 from llminspect.render.section import page, remark, section
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip
@@ -221,12 +221,12 @@ def _expected(token: ExpectedToken) -> list[Cell]:
 
 def _where(place: MovedPlace) -> Text:
     line = Text.assemble((f"{number(place.kl, 3)} bits ", theme.STRONG))
-    line.append(f"after {visible(place.tokens[place.index], spaces=True)}: ", theme.QUIET)
+    line.append(f"after {quoted(place.tokens[place.index])}: ", theme.QUIET)
     same = place.expected_a.id == place.expected_b.id
     sides = [("both expect", place.expected_a)] if same else []
     sides = sides or [("a expects", place.expected_a), ("; b expects", place.expected_b)]
     for words, token in sides:
-        line.append(f"{words} {visible(token.text, spaces=True)} ({percent(token.prob_a)} in a, ", theme.QUIET)
+        line.append(f"{words} {quoted(token.text)} ({percent(token.prob_a)} in a, ", theme.QUIET)
         line.append(f"{percent(token.prob_b)} in b)", theme.QUIET)
     return line if place.path is None else line.append(f", in {visible(place.path)}", theme.QUIET)
 

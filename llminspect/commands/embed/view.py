@@ -16,7 +16,7 @@ from llminspect.render.bars import histogram
 from llminspect.render.heatmap import heatmap
 from llminspect.render.plot import scatter
 from llminspect.render.prose import Text
-from llminspect.render.safe import label, visible
+from llminspect.render.safe import label, quoted
 from llminspect.render.section import headed, paged, remark, section, steps
 from llminspect.render.table import Column, Entries, table
 from llminspect.render.theme import QUIET, WARNING
@@ -89,7 +89,7 @@ def _vectors(result: EmbedResult) -> Iterator[RenderableType]:
         first = result.tokens[0]
         text = (
             f"e = x · E, where x has a 1 at the id and {count(lookup.rows - 1)} zeros: so the vector of "
-            f"{visible(first['text'], spaces=True)!s} is row {first['id']} of E, counted from 0 "
+            f"{quoted(first['text'])} is row {first['id']} of E, counted from 0 "
             f"({shape((lookup.rows, lookup.dim))})."
         )
         yield Text(text, QUIET)
@@ -249,7 +249,7 @@ def _warning(result: EmbedResult, outlier: Outlier) -> RenderableType:
     token = result.tokens[outlier.index]
     meaning = "so a mean over the tokens is mostly that one" if result.pool == "mean" else "so the colours leave it out"
     return Text(
-        f"Careful with token {token['index']}, {label(token['text'])}: its vector is {number(outlier.times, 3)} times "
+        f"Careful with token {token['index']}, {quoted(token['text'])}: its vector is {number(outlier.times, 3)} times "
         "as long "
         f"as the median, {meaning} (a massive activation).",
         WARNING,

@@ -9,7 +9,7 @@ from llminspect.analysis.result import is_partial
 from llminspect.commands.tokenize.view import STRIP, cell, kind_of, readable, spaced
 from llminspect.render import theme
 from llminspect.render.prose import Text
-from llminspect.render.safe import shorten, visible
+from llminspect.render.safe import quoted, shorten, visible
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import token_strip
 
@@ -75,7 +75,7 @@ def found_view(result: SearchResult, limit: int | None) -> RenderableType:
     shown = result.found if limit is not None else result.found[:FOUND]
     head = Text.assemble(
         (f"{result.count:,} token{'' if result.count == 1 else 's'}", theme.TITLE),
-        (f" of {result.vocabulary_size:,} match {visible(result.search, True)}", theme.QUIET),
+        (f" of {result.vocabulary_size:,} match {quoted(result.search)}", theme.QUIET),
     )
     if not shown:
         return head

@@ -11,7 +11,7 @@ from llminspect.analysis.result import shown_text
 from llminspect.core.numbers import several
 from llminspect.errors import UserError
 from llminspect.render.prose import Text
-from llminspect.render.safe import visible
+from llminspect.render.safe import quoted, visible
 from llminspect.render.theme import QUIET, TITLE
 
 
@@ -25,9 +25,7 @@ def _parts(result: ExploreResult, session: Session | None) -> Iterator[Renderabl
     yield Text.assemble((f"explore: {result.state.pane}", TITLE))
     yield Text(f"{visible(result.text)}", QUIET)
     done = several(len(result.events), "event")
-    yield Text(
-        f"token {result.position} {visible(shown_text(token), True)} of {len(result.tokens)}, after {done}", QUIET
-    )
+    yield Text(f"token {result.position} {quoted(shown_text(token))} of {len(result.tokens)}, after {done}", QUIET)
     for index, change in enumerate(result.state.changes):
         yield Text(f"change {index}: {change.kind} {visible(change.value)}")
     yield Text()

@@ -16,7 +16,7 @@ from llminspect.render.bars import BarCell, probability_bars, signed_bars
 from llminspect.render.heatmap import head_map
 from llminspect.render.prose import Text
 from llminspect.render.ramp_key import Ramp, ramp_key
-from llminspect.render.safe import fit, visible
+from llminspect.render.safe import fit, quoted, visible
 from llminspect.render.section import Drawn, headed, remark
 from llminspect.render.table import Cell, Column, Entries, table
 from llminspect.render.token_strip import value_strip
@@ -55,7 +55,7 @@ def lens_table(layers: Sequence[LensLayer], *, tuned: bool = False) -> Renderabl
             style = theme.STRONG if entry.id == (target.id if target else final) else ""
             entries.append(Text.assemble((visible(entry.text, True), style), f" {percent(entry.prob)}"))
         rows.append([*row, Entries(entries, one_line=True)])
-    name = visible(target.text, True) if target else ""
+    name = quoted(target.text) if target else ""
     of_target = [Column(f"rank of {name}", "right"), Column("prob", "right"), Column("")] if target else [None] * 3
     note = "the final norm and the output matrix applied after each layer; the last layer is the answer"
     note = f"the tuned lens's maps, {note}" if tuned else note
@@ -122,9 +122,9 @@ def attribution(found: Attribution) -> RenderableType:
         parts += [(f"{layer.layer}.state", layer.state)] if layer.state else []
         parts += [(f"{layer.layer}.{head} head", value) for head, value in enumerate(layer.heads)]
     largest = sorted(parts, key=lambda part: -abs(part[1]))[:PARTS]
-    name = f"logit of {visible(found.target.text, True)}"
+    name = f"logit of {quoted(found.target.text)}"
     if found.versus is not None:
-        name += f" - logit of {visible(found.versus.text, True)}"
+        name += f" - logit of {quoted(found.versus.text)}"
     views: list[RenderableType] = [
         signed_bars(
             [label for label, _ in largest],
@@ -216,15 +216,15 @@ def change(baseline: Baseline, found: AnswerChange) -> RenderableType:
     """Before, after, and the change."""
     tokens = sorted(found.tokens, key=lambda token: -max(token.prob_before, token.prob_after))
     rows = [(token.text, token.prob_before, token.prob_after, f"{token.logit_change:+.3f}") for token in tokens]
-    before = visible(baseline.next[0].text, True) if baseline.next else "–"
+    before = quoted(baseline.next[0].text) if baseline.next else "–"
     best = max(found.tokens, key=lambda token: token.prob_after, default=None)
-    after = visible(best.text, True) if best else "–"
+    after = quoted(best.text) if best else "–"
     moved = f"the answer stays {after}" if before == after else f"the answer moves from {before} to {after}"
     compared = two_probabilities(rows, ("before", "after", "logit change"), 12)
     # Nothing but a gap after a token, which may be a comma, and no number parted from its name.
     lines: list[RenderableType] = [Entries([Text(moved), Text(f"KL(before ‖ after) = {number(found.kl)} bits")])]
     if found.difference is not None and found.target is not None and found.versus is not None:
-        names = (visible(token.text, True) for token in (found.target, found.versus))
+        names = (quoted(token.text) for token in (found.target, found.versus))
         left, right = (f"logit({name})" for name in names)
         lines.append(Text(f"{left} - {right}: {' before, '.join(column(found.difference))} after", theme.QUIET))
     return Group(

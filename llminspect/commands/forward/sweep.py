@@ -17,7 +17,7 @@ from llminspect.render import theme
 from llminspect.render.bars import signed_bars
 from llminspect.render.heatmap import heatmap
 from llminspect.render.prose import Text
-from llminspect.render.safe import visible
+from llminspect.render.safe import quoted, visible
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip
 
@@ -42,14 +42,14 @@ NAMES = {
 def sweep(found: Sweep, labels: Sequence[str]) -> RenderableType:
     """How much of the other answer comes back, or is lost: layer by position, or layer by head."""
     order = ", to first order" if found.by == "gradient" else ""
-    target, versus = visible(found.target.text, True), visible(found.versus.text, True)
+    target, versus = quoted(found.target.text), quoted(found.versus.text)
     if found.direction == "denoising":
-        legend = f"share of {target}'s lead over {versus} that comes back"
+        legend = f"share of the lead of {target} over {versus} that comes back"
         title = (
             f"patching the {NAMES[found.part]}{order}: 1 = the other text's answer {target}, 0 = this text's {versus}"
         )
     else:
-        legend = f"share of {target}'s lead over {versus} that is lost"
+        legend = f"share of the lead of {target} over {versus} that is lost"
         title = (
             f"noising the {NAMES[found.part]}{order}: this text's put into the other; 1 = this text's answer {versus}, "
         )
@@ -79,7 +79,7 @@ def restored_most(found: Sweep, labels: Sequence[str]) -> str:
     shares = np.asarray(found.heads if at_each else found.restored)
     place = _farthest(np.where(np.isfinite(shares), np.maximum(shares, 0), 0))
     backwards = found.direction == "noising"
-    lead = f"{visible(found.target.text, True)}'s lead over {visible(found.versus.text, True)}"
+    lead = f"the lead of {quoted(found.target.text)} over {quoted(found.versus.text)}"
     does = "takes away" if backwards else "brings back"
     if place is None:
         return f"No place {does} anything of {lead}."
@@ -94,7 +94,7 @@ def changed_most(found: Silencing, labels: Sequence[str]) -> str:
     at_each = found.part == "head-position" and found.heads is not None
     change = np.asarray(found.heads if at_each else found.change)
     place = _farthest(change)
-    target = visible(found.target.text, True)
+    target = quoted(found.target.text)
     if place is None:
         return f"No place changes anything for {target}."
     name = _named(place, change.ndim, found.part, labels)
@@ -103,7 +103,7 @@ def changed_most(found: Silencing, labels: Sequence[str]) -> str:
     direction = "falls" if moved < 0 else "rises"
     what = f"the probability of {target}"
     if found.versus is not None:
-        what = f"the lead of {target} over {visible(found.versus.text, True)} (the difference of their logits)"
+        what = f"the lead of {target} over {quoted(found.versus.text)} (the difference of their logits)"
     if found.by == "gradient":
         of = "the log-probability" if found.versus is None else "it"
         return f"{without} {what} {direction} most ({of} by {number(abs(moved), 2)}, estimated from gradients)."
@@ -127,13 +127,13 @@ PARTS["cross"] = "The attention to the source of"
 
 
 def _named(place: tuple[int, ...], axes: int, part: SweptPart, labels: Sequence[str]) -> str:
-    """`Head 3 of layer 5 at position 2 (·of)`: of a map of `axes` axes, of which the last is heads or positions."""
+    """`Head 3 of layer 5 at position 2 (“·of”)`: of a map of `axes` axes, of which the last is heads or positions."""
     layer, *at = place
     source = " (of the attention to the source)" if part == "cross-head" else ""
     name = f"Head {at[0]} of layer {layer}{source}" if part in HEADS else f"{PARTS[part]} layer {layer}"
     if part in HEADS and axes == 2:
         return name
-    return f"{name} at position {at[-1]} ({visible(labels[at[-1]], True)})"
+    return f"{name} at position {at[-1]} ({quoted(labels[at[-1]])})"
 
 
 def why_there(found: Sweep) -> str:
@@ -149,12 +149,12 @@ def why_there(found: Sweep) -> str:
 def silencing(found: Silencing, labels: Sequence[str]) -> RenderableType:
     """What silencing each place does to the target: layer by position, or layer by head."""
     order = ", to first order" if found.by == "gradient" else ""
-    name = f"ln p({visible(found.target.text, True)})"
+    name = f"ln p({quoted(found.target.text)})"
     if found.versus is not None:
-        name = f"logit({visible(found.target.text, True)}) - logit({visible(found.versus.text, True)})"
+        name = f"logit({quoted(found.target.text)}) - logit({quoted(found.versus.text)})"
     legend = f"change of {name}"
     title = f"silencing each {NAMES[found.part]} ({visible(found.what)}){order}: below 0 it speaks for "
-    title += visible(found.target.text, True)
+    title += quoted(found.target.text)
     drawn = _map(found, np.asarray(found.change), labels, legend, title, None)
     parts: list[RenderableType] = [Text(changed_most(found, labels)), Text(), drawn, Text()]
     at_each = found.part == "head-position" and found.heads is not None
@@ -229,7 +229,7 @@ def agreement(found: Agreement, labels: Sequence[str]) -> str:
     """How well gradients tell what patching finds, in a sentence."""
     worst = found.worst
     place = f"{worst.layer}.{worst.head}" if worst.head is not None else f"layer {worst.layer}"
-    place += "" if worst.position is None else f" at {worst.position} {visible(labels[worst.position], True)}"
+    place += "" if worst.position is None else f" at {worst.position} {quoted(labels[worst.position])}"
     correlated = "none is known" if math.isnan(found.correlation) else number(found.correlation, 3)
     return (
         f"by gradients and exactly: correlation {correlated} over {several(found.cells, 'cell')}; "
@@ -247,7 +247,7 @@ TOO_FAR = 0.05
 def saliency(found: Saliency, labels: Sequence[str]) -> RenderableType:
     """The text coloured by what each token does for the target, and the strongest as bars."""
     texts = labels[: len(found.drops)]
-    target = visible(found.target.text, True)
+    target = quoted(found.target.text)
     if found.integrated is not None:
         title, name, notes = _integrated(found.integrated, target)
     else:
@@ -282,9 +282,9 @@ def _integrated(found: Integrated, target: str) -> tuple[str, str, list[str]]:
     """The title, what the colours stand for, and what is said below."""
     what = {"logprob": f"log p({target})", "logit": f"logit({target})", "difference": f"logit({target})"}[found.of]
     if found.versus is not None:
-        what += f" - logit({visible(found.versus.text, True)})"
+        what += f" - logit({quoted(found.versus.text)})"
     start = {"zero": "vectors of zeros", "mean": "the mean vector of all tokens"}
-    baseline = start.get(found.baseline, f"the vectors of “{visible(found.baseline)}”")
+    baseline = start.get(found.baseline, f"the vectors of {quoted(found.baseline)}")
     moved = found.value - found.baseline_value
     off = abs(found.error / moved) if moved else abs(found.error)
     (value, start_value), _, difference = added_up([found.value, -found.baseline_value], moved)

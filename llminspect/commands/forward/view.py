@@ -19,7 +19,7 @@ from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.heatmap import heatmap
 from llminspect.render.prose import Text
-from llminspect.render.safe import visible
+from llminspect.render.safe import quoted, visible
 from llminspect.render.section import remark, section
 from llminspect.render.section import steps as formula_steps
 from llminspect.render.table import Cell, Column, Columns, SizedTable, first_fitting, table
@@ -87,10 +87,10 @@ def target_views(result: ForwardResult) -> list[RenderableType]:
     target, spaced = result.target, result.target_spaced
     views: list[RenderableType] = []
     if target is not None and target.rank and result.lens is None:
-        name, rank = visible(target.text, True), count(target.rank)
+        name, rank = quoted(target.text), count(target.rank)
         views.append(Text(f"{name} has rank {rank} (0 is the most probable) and {percent(target.prob, 2)}"))
     if target is not None and spaced is not None:
-        with_space, bare = visible(spaced.text, True), visible(target.text, True)
+        with_space, bare = quoted(spaced.text), quoted(target.text)
         note = f"{bare} without its space is another token than {with_space}, which has rank {count(spaced.rank)} and "
         views.append(remark(f'{note}{percent(spaced.prob, 2)}: --target "{visible(spaced.text)}"'))
     return views
@@ -121,7 +121,7 @@ def answer_views(result: ForwardResult) -> list[RenderableType]:
 
 def place_of(result: ForwardResult) -> str:
     """`position 4 (·is)`."""
-    return f"position {result.position} ({visible(shown_text(result.tokens[result.position]), True)})"
+    return f"position {result.position} ({quoted(shown_text(result.tokens[result.position]))})"
 
 
 def labels(tokens: Sequence[dict[str, object]]) -> list[str]:
@@ -153,9 +153,9 @@ def next_tokens(candidates: Sequence[Candidate], tokens: Sequence[dict[str, obje
     line.append(f"all other tokens together {percent(max(rest, 0.0), 2)}", theme.QUIET)
     answer = Text.assemble(
         "after ",
-        (visible(shown_text(tokens[position]), True), theme.STRONG),
+        (quoted(shown_text(tokens[position])), theme.STRONG),
         " most probable: ",
-        (visible(candidates[0].text, True), theme.CHOSEN),
+        (quoted(candidates[0].text), theme.CHOSEN),
         f"  {percent(candidates[0].prob)}",
     )
     return Group(bars, *([line] if rest > 5e-5 else []), Text(), answer)

@@ -16,7 +16,7 @@ from llminspect.core.numbers import count, fixed, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.prose import Text
-from llminspect.render.safe import label, visible
+from llminspect.render.safe import label, quoted, visible
 from llminspect.render.section import Drawn, remark
 from llminspect.render.table import SHORTEST_BAR, Cell, Column, Columns, Entries, SizedTable, first_fitting, table
 from llminspect.render.token_strip import value_strip
@@ -187,7 +187,7 @@ def filter_views(steps: Sequence[StepRecord]) -> list[RenderableType]:
 
 def filter_view(index: int, step: StepRecord) -> RenderableType:
     """The tables of a step, and which it is."""
-    title = f"step {index}: {visible(step.text, True)} was {'given' if step.forced else 'taken'}"
+    title = f"step {index}: {quoted(step.text)} was {'given' if step.forced else 'taken'}"
     return Group(Text(title, theme.TITLE), filter_tables(step))
 
 

@@ -11,7 +11,7 @@ from llminspect.commands.head.view import listed, notes, read_of
 from llminspect.core.numbers import number, percent, several
 from llminspect.render import theme
 from llminspect.render.prose import Text
-from llminspect.render.safe import visible
+from llminspect.render.safe import quoted, visible
 from llminspect.render.section import headed, paged, remark, section
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip
@@ -65,7 +65,7 @@ def firing_part(firing: Firing, places: Sequence[FiringPlace]) -> RenderableType
     signed = firing.lowest < 0
     shown: list[RenderableType] = []
     for index, place in enumerate(places):
-        token = visible(place.tokens[place.index], spaces=True)
+        token = quoted(place.tokens[place.index])
         where = Text.assemble((number(place.activation, 3), theme.STRONG), f" at {token} in {visible(place.path)}")
         strip = value_strip(
             place.tokens, place.activations, scale="diverging" if signed else "sequential",

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from llminspect.core.numbers import count, fixed, number, percent, several
 from llminspect.render import theme
 from llminspect.render.curve import Series, series
-from llminspect.render.safe import shorten, visible
+from llminspect.render.safe import quoted, shorten, visible
 from llminspect.render.section import facts, headed, paged, remark, section
 from llminspect.render.table import Cell, Column, table
 
@@ -90,7 +90,7 @@ def _table(result: ProbeResult) -> RenderableType:
     note = ""
     if result.baseline.label is not None:
         share = percent(result.baseline.accuracy or 0.0)
-        note = f"always predicting {shorten(visible(result.baseline.label, spaces=True), 24)} would be right in {share}"
+        note = f"always predicting {quoted(shorten(result.baseline.label, 24))} would be right in {share}"
     if len(result.layers) > 1:
         chosen = f"layer {result.best} is the best of {len(result.layers)} on the same texts, "
         chosen += "so its value is a little too good"

@@ -21,7 +21,7 @@ from llminspect.core.numbers import fixed, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.prose import Text
-from llminspect.render.safe import visible
+from llminspect.render.safe import quoted, visible
 from llminspect.render.section import Drawn
 from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.token_strip import Kind, token_strip
@@ -142,7 +142,7 @@ def note_on(token: dict[str, Any], result: TokenizeResult) -> str:
         remarks.append("special" if token["start"] is not None or text is None else "special, added")
     elif token.get("partial"):
         around = whole_characters(token, result.pair if second else text)
-        remarks.append(f"part of {visible(around)}" if around else "not whole characters")
+        remarks.append(f"part of {quoted(around)}" if around else "not whole characters")
     return ", ".join(remarks)
 
 
@@ -273,7 +273,7 @@ def difference_lines(result: CompareResult) -> list[RenderableType]:
     line.append(f"up to token {parting.index}", theme.STRONG)
     line.append(f" (byte {parting.byte:,}): ", theme.QUIET)
     continuations = [
-        f"{model} has " + ("no more tokens" if token_id is None else f"{visible(text or '', True)} {token_id}")
+        f"{model} has " + ("no more tokens" if token_id is None else f"{quoted(text or '')} {token_id}")
         for model, token_id, text in zip(parting.models, parting.ids, parting.texts, strict=True)
     ]
     line.append(", ".join(continuations))

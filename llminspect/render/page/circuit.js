@@ -37,7 +37,7 @@ function kept(count) {
   return some.filter((edge) => fed.has(edge.from) && used.has(edge.node));
 }
 
-const titled = data.target ? [quoted(data.target.text), " and not ", quoted(data.versus.text)] : [`${count(data.pairs.length)} pairs of texts`];
+const titled = data.target ? [inQuotes(quoted(data.target.text)), " and not ", inQuotes(quoted(data.versus.text))] : [`${count(data.pairs.length)} pairs of texts`];
 main.append(make("h1", {}, data.target ? "Why " : "What tells apart ", ...titled),
   make("p", { class: "quiet" }, `${named(data.model)}: the logit of the one less that of the other is ${signed(data.difference)} after the clean ` +
     `${data.target ? "text" : "texts, in the mean,"} and ${signed(data.corrupt_difference)} after the corrupt. These edges carry the difference: ` +

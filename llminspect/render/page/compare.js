@@ -21,7 +21,7 @@ function light(model, index) {
   const beside = cut.map((one, other) => [one.model, one.tokens.filter((seen) => overlap(seen, token.start ?? 0, token.end ?? 0)), other])
     .filter(([, , other]) => other !== model);
   const where = token.start === null ? "not of the text" : `bytes ${token.start} to ${token.end}`;
-  say(readable(token), ` is token ${token.index} of `, quoted(cut[model].model), `: id ${token.id}, ${token.bytes}, ${where}. `,
+  say(inQuotes(readable(token)), ` is token ${token.index} of `, quoted(cut[model].model), `: id ${token.id}, ${token.bytes}, ${where}. `,
     ...(token.start === null ? [] : beside.flatMap(([name, seen]) => [quoted(name), `: ${seen.length} ${seen.length === 1 ? "token" : "tokens"}. `])));
 }
 

@@ -6,8 +6,8 @@ const area = make("div", { class: "scroll" });
 
 /** What would be said: its text and how probable it is. */
 function words(layer, position, top) {
-  const list = top.flatMap((token, place) => [place ? ", " : "", quoted(token.text), ` ${percent(token.prob)}`]);
-  say(`After layer ${layer}, at `, readable(data.tokens[position]), ` (token ${position}): `, ...list, ".");
+  const list = top.flatMap((token, place) => [place ? ", " : "", inQuotes(quoted(token.text)), ` ${percent(token.prob)}`]);
+  say(`After layer ${layer}, at `, inQuotes(readable(data.tokens[position])), ` (token ${position}): `, ...list, ".");
 }
 
 function cellOf(token, layer, position, top) {

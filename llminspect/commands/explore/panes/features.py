@@ -15,7 +15,7 @@ from llminspect.core.numbers import count, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.prose import Text
-from llminspect.render.safe import visible
+from llminspect.render.safe import quoted, visible
 from llminspect.render.table import Cell, Column, Columns, table
 
 NOTHING = "No dictionary is open: llminspect explore --features PATH opens one of SAELens, sparsify or Gemma Scope."
@@ -41,7 +41,7 @@ def view(seen: Seen) -> RenderableType:
 
 def _table(seen: Seen, result: FeaturesResult) -> RenderableType:
     assert result.features is not None and result.tokens is not None and result.positions and result.active
-    token = visible(shown_text(result.tokens[result.positions[0]]), True)
+    token = quoted(shown_text(result.tokens[result.positions[0]]))
     facts = f"at {token}, of {count(result.dictionary.features)} of {result.dictionary.reads}"
     if not result.features:
         return Text(f"none is on {facts}", theme.QUIET)

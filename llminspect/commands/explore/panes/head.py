@@ -19,7 +19,7 @@ from llminspect.core.numbers import fixed
 from llminspect.render import theme
 from llminspect.render.arcs import Arc, arcs
 from llminspect.render.prose import Text
-from llminspect.render.safe import label
+from llminspect.render.safe import quoted
 from llminspect.render.section import halves, page, section
 
 NAMES = ("before", "after")
@@ -60,5 +60,5 @@ def _sentence(seen: Seen, result: AttendResult) -> RenderableType:
     links = [Arc(query, key, float(weights_S[key]), quiet=resting and key == 0) for key in drawn]
     notes = [fixed(weight, 2) for weight in weights_S]
     return section(
-        f"What {label(texts[query])} looks at in {seen.state.layer}.{seen.state.head}", arcs(texts, links, notes)
+        f"What {quoted(texts[query])} looks at in {seen.state.layer}.{seen.state.head}", arcs(texts, links, notes)
     )

@@ -20,7 +20,7 @@ from llminspect.core.numbers import number
 from llminspect.render import theme
 from llminspect.render.prose import Text
 from llminspect.render.ramp_key import Ramp, limits_of, ramp_key
-from llminspect.render.safe import label, visible
+from llminspect.render.safe import quoted
 from llminspect.render.section import Drawn
 
 WIDEST_CELL = 4
@@ -83,12 +83,12 @@ def about(seen: Seen) -> Text | None:
         habit = result.overview.habits[state.layer][state.head]
         line.append(f"  {habit}: {MEANINGS.get(habit, 'no attention')}", theme.QUIET)
     if isinstance(result, AttendResult) and result.find is not None:
-        query, key = (label(end.text.strip()) for end in (result.find.query, result.find.key))
+        query, key = (quoted(end.text.strip()) for end in (result.find.query, result.find.key))
         line.append(f"  {query} → {key}: its weight beyond the usual", theme.QUIET)
     if isinstance(result, ForwardResult) and result.attribution is not None:
         versus = result.attribution.versus
-        less = "" if versus is None else f" less {visible(versus.text, True)}"
-        line.append(f"  adds to the logit of {visible(result.attribution.target.text, True)}{less}", theme.QUIET)
+        less = "" if versus is None else f" less {quoted(versus.text)}"
+        line.append(f"  adds to the logit of {quoted(result.attribution.target.text)}{less}", theme.QUIET)
     return line
 
 
