@@ -40,7 +40,7 @@ def unbound(text: str, cells: int) -> str:
 def _folded(line: str, cells: int) -> str:
     indent = " " * (len(line) - len(line.lstrip()))
     if line.startswith(f"{indent}llminspect "):
-        return _command(line.strip(), indent, cells)
+        return command_lines(line.strip(), indent, cells)
     if line.startswith(f"{indent}-") and "|" in line:  # Of an option, the words that it takes.
         parts = [part.replace("|", "| ") for part in line.strip().split("| ")]
         folded = textwrap.wrap(" ".join(parts), cells, initial_indent=indent, subsequent_indent=f"{indent}    ")
@@ -51,7 +51,7 @@ def _folded(line: str, cells: int) -> str:
     )  # fmt: skip
 
 
-def _command(line: str, indent: str, cells: int) -> str:
+def command_lines(line: str, indent: str, cells: int) -> str:
     r"""A command over several lines, each but the last with \ at its end, for the shell. An option stays with its
     value, the program with its command, and what comes after a pipe together."""
     units: list[str] = []

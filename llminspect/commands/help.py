@@ -15,7 +15,9 @@ from llminspect.cli.run import emit
 from llminspect.core.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from collections.abc import Iterator
+
+    from rich.console import Console, ConsoleOptions, RenderableType
 
 RESULTS = "commands.help.HelpResult"
 
@@ -74,12 +76,13 @@ def render(result: HelpResult) -> RenderableType:
 
     from llminspect.render import theme
     from llminspect.render.prose import Text
+    from llminspect.render.section import facts
     from llminspect.render.table import key_values
 
     if result.topic is None:
         return Group(
             Text("Topics: llminspect help TOPIC\n", theme.TITLE),
-            Text(", ".join(term.name for term in result.topics)),
+            facts([term.name for term in result.topics]),
             Text("\nCommands: llminspect help COMMAND\n", theme.TITLE),
             key_values([(command.name, command.summary) for command in result.commands]),
             Text("\nThe book, a page a step, is in docs/ of the source; llminspect walk goes the same way."),
@@ -88,12 +91,27 @@ def render(result: HelpResult) -> RenderableType:
     for term in result.topics:
         also = f"  also: {', '.join(term.also)}" if term.also else ""
         parts += [Text.assemble((term.name, theme.TITLE), also), Text(f"{term.text}\n")]
-        parts.append(key_values([("try", term.example), ("in the book", f"{term.page}, “{term.heading}”")]))
+        parts.append(_where(term))
     for command in result.commands:
         if parts:
             parts.append(Text(f"\nThe command llminspect {command.name}\n", theme.TITLE))
         parts.append(Text(command.help or command.summary, overflow="ignore", no_wrap=True))
     return Group(*parts)
+
+
+def _where(term: Topic) -> RenderableType:
+    """What to try, in lines that can be copied, and where the book has it."""
+    from llminspect.cli.help_lines import command_lines
+    from llminspect.render.prose import Text
+    from llminspect.render.section import Drawn
+    from llminspect.render.table import key_values
+
+    def draw(_: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        room = options.max_width - len("in the book  ")
+        example = Text(command_lines(term.example, "", room))
+        yield key_values([("try", example), ("in the book", f"{term.page}, “{term.heading}”")])
+
+    return Drawn(draw)
 
 
 @takes_groups

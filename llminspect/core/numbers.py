@@ -56,6 +56,11 @@ def column(values: Iterable[float], digits: int = 4) -> list[str]:
     return [text.rjust(wide) for text in texts]
 
 
+def aligned(*values: float, digits: int = 4) -> list[str]:
+    """Numbers of one quantity in a sentence: the same decimals in all, as in a column."""
+    return [text.strip() for text in column(values, digits)]
+
+
 def fixed(value: float, decimals: int) -> str:
     """A number with so many decimals. As at school, the half of a decimal goes up, away from 0, and what counts is the
     shortest decimal that means the number: 4.625 is 4.63, 5.375 is 5.38, and so is 2.675 2.68."""

@@ -43,6 +43,13 @@ def test_each_points_at_a_heading_and_shows_a_command(term: Topic, called: Progr
     assert all(option in listed for option in options if option.startswith("--"))
 
 
+def test_what_a_topic_shows_to_try_is_copied_whole(called: Program) -> None:
+    shown = called("help", "patching", COLUMNS="60").out
+    assert '--patch "The capital of Italy is"' in shown and " \\\n" in shown
+    names = called("help", COLUMNS="60").out
+    assert all(any(term.name in line for line in names.splitlines()) for term in terms())
+
+
 def test_a_word_a_command_both_or_all(called: Program) -> None:
     assert "score of a token" in called("help", "logits").out
     assert called("help", "residual", "stream").out.startswith("residual stream")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,3 +27,10 @@ def test_what_is_shown_is_explained(called: Program, arguments: tuple[str, ...],
     shown = " ".join(called(*arguments).out.split())
     assert [key for key in keys if key not in shown] == []
     assert shown.count("KL: ") <= 1
+
+
+def test_numbers_of_one_quantity_have_the_same_decimals(called: Program) -> None:
+    kl = re.findall(r"KL\(\w ‖ \w\) = [\d.]+", called("diff", "hello", "--against", "world", "--model", "toy").out)
+    assert len({len(found.partition(".")[2]) for found in kl}) == 1 == len(kl) - 1
+    shown = called("forward", "world", "--model", "toy").out
+    assert "!      2.62  64.80%" in shown and shown.endswith("most probable: !  64.80%\n")

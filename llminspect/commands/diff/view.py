@@ -16,7 +16,7 @@ from llminspect.analysis.diff_models import DiffModelsResult, ModelSide
 from llminspect.commands.forward.answers import KL_KEY, two_probabilities
 from llminspect.commands.forward.view import strip
 from llminspect.commands.head.view import read_of
-from llminspect.core.numbers import count, fixed, number, percent, several, shape
+from llminspect.core.numbers import aligned, count, fixed, number, percent, several, shape
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.heatmap import head_map, heatmap
@@ -59,7 +59,8 @@ def render(result: DiffResult | DiffModelsResult, top: int = 10) -> RenderableTy
 def divergences(result: DiffResult) -> RenderableType:
     if result.kl_ab is None or result.kl_ba is None:
         return Text("the vocabularies differ: there is no KL divergence; tokens are matched by their text", theme.QUIET)
-    line = f"KL(a ‖ b) = {number(result.kl_ab)} bits   KL(b ‖ a) = {number(result.kl_ba)} bits"
+    one, other = aligned(result.kl_ab, result.kl_ba)
+    line = f"KL(a ‖ b) = {one} bits   KL(b ‖ a) = {other} bits"
     return Group(Text(line, theme.STRONG), remark(KL_KEY))
 
 
@@ -163,8 +164,9 @@ def _left_out(arrays: Sequence[LeftOut]) -> Iterator[str]:
 
 def token_parts(changes: TokenChanges, read: str = "") -> Iterator[RenderableType]:
     """The sums, and the text, or the places that moved most, coloured."""
-    line = Text("KL(a ‖ b) ", theme.QUIET).append(f"{number(changes.mean, 3)} bits per token", theme.STRONG)
-    interval = "" if math.isnan(changes.low) else f", 95% {number(changes.low, 3)} … {number(changes.high, 3)}"
+    mean, low, high = aligned(changes.mean, changes.low, changes.high, digits=3)
+    line = Text("KL(a ‖ b) ", theme.QUIET).append(f"{mean} bits per token", theme.STRONG)
+    interval = "" if math.isnan(changes.low) else f", 95% {low} … {high}"
     spread = "" if math.isnan(changes.std) else f"; standard deviation {number(changes.std, 3)}"
     line.append(
         f"{interval}{spread}, median {number(changes.median, 3)}, largest {number(changes.largest, 3)}; "
@@ -175,8 +177,9 @@ def token_parts(changes: TokenChanges, read: str = "") -> Iterator[RenderableTyp
     low, high = percent(changes.same_first_low, 1), percent(changes.same_first_high, 1)
     first.append(f" (95% {low} … {high}) of {several(changes.count, 'token')}", theme.QUIET)
     if changes.bits_a is not None and changes.bits_b is not None:
+        in_a, in_b = aligned(changes.bits_a, changes.bits_b, digits=3)
         first.append(
-            f"; the text costs {number(changes.bits_a, 3)} bits per token in a, {number(changes.bits_b, 3)} in b",
+            f"; the text costs {in_a} bits per token in a, {in_b} in b",
             theme.QUIET,
         )
     yield section("What they say comes next, token by token", line, first, note=read)

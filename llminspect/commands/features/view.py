@@ -12,7 +12,7 @@ from llminspect.analysis.result import shown_text
 from llminspect.commands.forward import answers
 from llminspect.commands.head.view import listed, notes, read_of
 from llminspect.commands.neuron.view import firing_part
-from llminspect.core.numbers import count, number, several
+from llminspect.core.numbers import aligned, count, number, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.prose import Text
@@ -94,10 +94,8 @@ def _quality(result: FeaturesResult) -> RenderableType:
     if loss is not None and loss.recovered is not None:
         facts.append((number(loss.recovered), " of the loss recovered"))
     if loss is not None:
-        note = (
-            f"bits per token: {number(loss.model)} with the model's own vectors, {number(loss.rebuilt)} with "
-            f"the rebuilt ones, {number(loss.zero)} with zeros"
-        )
+        costs = aligned(loss.model, loss.rebuilt, loss.zero)
+        note = "bits per token: {} with the model's own vectors, {} with the rebuilt ones, {} with zeros".format(*costs)
     line = Entries([Text.assemble((value, theme.STRONG), what) for value, what in facts])
     return section("How well it rebuilds", line, note=note)
 

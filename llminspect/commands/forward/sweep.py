@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 
 from llminspect.analysis.swept import HEADS
 from llminspect.commands.forward.answers import KL_KEY, aligned_line
-from llminspect.core.numbers import added_up, column, number, percent, several
+from llminspect.core.numbers import added_up, aligned, column, fixed, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import signed_bars
 from llminspect.render.heatmap import heatmap
@@ -69,7 +69,8 @@ def sweep(found: Sweep, labels: Sequence[str]) -> RenderableType:
         parts += [Text(), Text(agreement(found.agreement, labels))]
     if found.aligned is not None:
         parts.append(Text(aligned_line(found.aligned), theme.QUIET))
-    scores = f"logit({target}) - logit({versus}): {number(found.before)} here, {number(found.after)} in the other text"
+    here, there = aligned(found.before, found.after)
+    scores = f"logit({target}) - logit({versus}): {here} here, {there} in the other text"
     return Group(*parts, Text(scores, theme.QUIET))
 
 
@@ -230,11 +231,12 @@ def agreement(found: Agreement, labels: Sequence[str]) -> str:
     worst = found.worst
     place = f"{worst.layer}.{worst.head}" if worst.head is not None else f"layer {worst.layer}"
     place += "" if worst.position is None else f" at {worst.position} {quoted(labels[worst.position])}"
+    by_gradient, exact = aligned(worst.gradient, worst.exact, digits=3)
     correlated = "none is known" if math.isnan(found.correlation) else number(found.correlation, 3)
     return (
         f"by gradients and exactly: correlation {correlated} over {several(found.cells, 'cell')}; "
         f"farthest apart at {place}: "
-        f"{number(worst.gradient, 3)} by gradients, {number(worst.exact, 3)} exactly"
+        f"{by_gradient} by gradients, {exact} exactly"
     )
 
 
@@ -288,13 +290,14 @@ def _integrated(found: Integrated, target: str) -> tuple[str, str, list[str]]:
     moved = found.value - found.baseline_value
     off = abs(found.error / moved) if moved else abs(found.error)
     (value, start_value), _, difference = added_up([found.value, -found.baseline_value], moved)
+    together = fixed(found.sum, len(difference.partition(".")[2]))
     return (
         f"saliency: each token's part of {what}, by integrated gradients: gradients averaged on the way from "
         f"{baseline} to the text",
         "part, in nats" if found.of == "logprob" else "part, in logits",
         [
             f"{what} = {value} after the text and {_negated(start_value)} after the baseline; "
-            f"the parts sum to {number(found.sum)} for a difference of {difference}: {number(100 * off, 2)}% off, "
+            f"the parts sum to {together} for a difference of {difference}: {number(100 * off, 2)}% off, "
             f"with {several(found.steps, 'step')}"
             + ("; take more --path-steps, or a --baseline that is more like the text" if off > TOO_FAR else "")
         ],

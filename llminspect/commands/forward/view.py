@@ -156,7 +156,7 @@ def next_tokens(candidates: Sequence[Candidate], tokens: Sequence[dict[str, obje
         (quoted(shown_text(tokens[position])), theme.STRONG),
         " most probable: ",
         (quoted(candidates[0].text), theme.CHOSEN),
-        f"  {percent(candidates[0].prob)}",
+        f"  {percent(candidates[0].prob, 2)}",
     )
     return Group(bars, *([line] if rest > 5e-5 else []), Text(), answer)
 
