@@ -104,6 +104,27 @@ def test_a_node_shows_its_edges_when_it_is_chosen(browser: Browser, toad: Circui
 
 
 @pytest.mark.browser
+def test_the_keys_name_the_curve_and_the_nodes(browser: Browser, toad: CircuitPageFile, drawn: CircuitPageFile) -> None:
+    browser.open(drawn.path)
+    whole = browser.value("document.querySelector('main').textContent")
+    step = r"(\d+)\.ff: \3\.feedforward, the feed-forward step of layer \3"
+    assert re.search(rf"(\d+)\.(\d+): head \2 of layer \1; {step}", whole)
+    assert "share of the effect that is kept, by the number of edges" in whole
+    browser.open(toad.path)  # It has no feed-forward step.
+    assert ".ff" not in browser.value("document.body.innerText")
+
+
+@pytest.mark.browser
+def test_the_graph_is_as_wide_as_its_place(browser: Browser, drawn: CircuitPageFile) -> None:
+    for width in (375, 768, 1280):
+        browser.open(drawn.path, width=width)
+        wait = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        browser.call("Runtime.evaluate", expression=wait, awaitPromise=True)
+        needed, there = browser.value("(e => [e.scrollWidth, e.clientWidth])(document.querySelector('.boxed'))")
+        assert needed <= there
+
+
+@pytest.mark.browser
 def test_the_slider_goes_over_the_sizes_that_were_measured(browser: Browser, drawn: CircuitPageFile) -> None:
     browser.open(drawn.path)
     sizes, edges = drawn.data["page"]["sizes"], drawn.data["page"]["edges"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -246,3 +247,25 @@ def test_nothing_of_a_text_runs(browser: Browser, hostile: Page) -> None:
     whole = browser.value("document.querySelector('main').textContent")
     assert '"</script><b a=x>‹U+202E›"' in whole and "\u202e" not in whole
     assert browser.complaints() == []
+
+
+@pytest.mark.browser
+def test_a_command_prints_what_stands_below_it(browser: Browser, page: Page, called: Program) -> None:
+    browser.open(page.path)
+    for step, number, rows in ((4, 0, "code"), (5, 0, "tbody tr"), (7, 0, "tbody tr"), (8, 0, "tbody tr")):
+        line = browser.value(f"document.querySelectorAll('#step{step} .model .command')[{number}].textContent")
+        shown = browser.value(f"document.querySelector('#step{step} .model {rows}').innerText")
+        printed = called(*shlex.split(line)[2:], COLUMNS="120").out
+        numbers = re.findall(r"-?\d+\.\d+", shown)
+        assert numbers and all(value[:4] in printed for value in numbers[:2]), (step, line, shown)
+    line = browser.value("document.querySelectorAll('#step6 .model .command')[1].textContent")
+    rows = browser.value("[...document.querySelectorAll('#step6 .model .seen .quiet')].map(e => e.textContent)")
+    printed = called(*shlex.split(line)[2:], COLUMNS="120").out
+    assert " ".join(f"{float(share.rstrip('%')) / 100:.2f}" for share in rows) in " ".join(printed.split())
+
+
+@pytest.mark.browser
+def test_no_table_of_the_layers_is_wider_than_a_phone(browser: Browser, page: Page) -> None:
+    browser.open(page.path, width=375)
+    wide = "[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth).length"
+    assert browser.value(wide) == 0

@@ -3,7 +3,7 @@
 const { edges, sizes, found, heads } = data.page;
 const TABLE = 12, ROW = 46;
 const strongest = Math.max(...edges.map((edge) => Math.abs(edge.score)), 1e-9);
-const state = { size: found, node: null };
+const state = { size: found, node: null, room: 0 };
 const signed = (value) => (value < 0 ? "-" : "+") + Math.abs(value).toFixed(2);
 const share = (value) => (100 * value).toFixed(1) + "%";
 const PARTS = ["query", "key", "value"];
@@ -21,6 +21,10 @@ function rank(name) {
   const [layer, part] = name.split(".");
   return 2 * Number(layer) + (part === "feedforward" ? 1 : 0);
 }
+
+const short = (name) => name.replace("feedforward", "ff");
+const NAMES = edges.map((edge) => edge.from);
+const HEAD_NAME = NAMES.find((name) => /^\d+\.\d+$/.test(name)) ?? "0.0", STEP_NAME = NAMES.find((name) => name.endsWith(".feedforward"));
 
 function spoken(name) {
   const [layer, part] = name.split(".");
@@ -56,11 +60,17 @@ const about = make("h2", { id: "about" });
 const details = make("div", { id: "details" });
 main.append(
   make("div", { class: "line" }, make("label", { for: "size" }, "edges kept "), slider, told), plotted,
+  make("div", { class: "key" },
+    make("span", { class: "line" }, make("span", { class: "stroke thin" }), "share of the effect that is kept, by the number of edges"),
+    make("span", { class: "line" }, make("span", { class: "stroke level" }), "0% and 100%"),
+    make("span", { class: "line" }, make("span", { class: "stroke upright" }), "the graph below")),
   make("div", { class: "two circuit" },
     make("section", { "aria-label": "The graph" },
       make("div", { class: "key" },
         make("span", { class: "line" }, make("span", { class: "stroke for" }), "speaks for it"),
         make("span", { class: "line" }, make("span", { class: "stroke against" }), `against it; the thicker, the more: up to ${strongest.toFixed(2)} logits`)),
+      make("p", { class: "quiet" }, `${HEAD_NAME}: head ${HEAD_NAME.split(".")[1]} of layer ${HEAD_NAME.split(".")[0]}` +
+        (STEP_NAME ? `; ${short(STEP_NAME)}: ${STEP_NAME}, the feed-forward step of layer ${STEP_NAME.split(".")[0]}` : "")),
       make("div", { class: "scroll boxed" }, picture)),
     make("section", { class: "beside", "aria-labelledby": "about" }, about, said, details)));
 
@@ -81,7 +91,8 @@ function draw() {
   const names = [...new Set(["embedding", ...shown.flatMap((edge) => [edge.from, edge.node]), "logits"])];
   const ranks = [...new Set(names.map(rank))].sort((one, other) => (one === other ? 0 : one - other));
   const rows = ranks.map((at) => names.filter((name) => rank(name) === at).sort((one, other) => one.split(".")[1] - other.split(".")[1]));
-  const wide = Math.max(picture.parentElement.clientWidth - 2, 46 * Math.max(...rows.map((row) => row.length)) / 0.8);
+  state.room = picture.parentElement.clientWidth;
+  const wide = Math.max(state.room - 2, 46 * Math.max(...rows.map((row) => row.length)) / 0.8);
   const place = {};
   rows.forEach((row, r) => row.forEach((name, at) => {
     const x = name.endsWith("feedforward") ? 0.88 : name.includes(".") ? 0.8 * (at + 0.5) / row.length : 0.4;
@@ -102,7 +113,7 @@ function draw() {
     const into = shown.filter((edge) => edge.node === name), out = shown.filter((edge) => edge.from === name);
     const choose = () => select(name, shown);
     const button = make("button", { class: "node", "data-node": name, onpointerenter: choose, onfocus: choose, onclick: choose, "aria-pressed": "false",
-      "aria-label": `${spoken(name)}: ${into.length} edges in, ${out.length} out` }, name.replace("feedforward", "ff"));
+      "aria-label": `${spoken(name)}: ${into.length} edges in, ${out.length} out` }, short(name));
     button.style.left = `${place[name].x}px`;
     button.style.top = `${place[name].y - 12}px`;
     return button;
@@ -161,5 +172,4 @@ function resize() {
 }
 
 resize();
-let width = innerWidth;
-addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; draw(); } });
+new ResizeObserver(() => picture.parentElement.clientWidth !== state.room && draw()).observe(picture.parentElement);  // A scroll bar may have come.

@@ -45,7 +45,7 @@ if (data.grid) {
     "Point at a cell, or go there with the arrow keys."));
 } else {
   const most = Math.max(...data.lens.map((row) => row.top.length));
-  const columns = Array.from({ length: most }, (_, place) => make("th", {}, place ? String(place + 1) : "most probable"));
+  const columns = Array.from({ length: most }, (_, place) => make("th", {}, place ? String(place) : "rank 0"));
   if (data.lens.some((row) => row.target)) columns.push(make("th", {}, quoted(data.lens.find((row) => row.target).target.text), " rank"));
   area.append(table(columns, data.lens.map((row) => ({
     layer: row.layer,

@@ -5,8 +5,16 @@ const command = (part) => make("pre", { class: "command" }, "$ llminspect", ...p
   const shown = /^[\w.,=/-]+$/.test(word) ? word : `"${named(word)}"`;
   return [" ", make("span", { class: shown.length < 24 ? "unbroken" : "" }, shown)];
 }));
+/** The same with other words in place of an option and its values; what its command prints is what is shown below it. */
+function changing(part, option, values, ...words) {
+  const at = part.arguments.indexOf(option), all = part.arguments;
+  return at < 0 ? part : { ...part, arguments: [...all.slice(0, at), ...words, ...all.slice(at + 1 + values)] };
+}
+const passed = (part) => command(changing(part, "--lens", 0));
+const ofHead = (part, head) => command(changing(part, "--query", 1, "--layer", String(head.layer), "--head", String(head.head)));
 const next = (token) => [quoted(token.text), percent(token.prob), bar(token.prob)];
 const others = (tokens) => words(tokens.flatMap((one) => [make("span", { class: "unbroken other" }, quoted(one.text), ` ${percent(one.prob)}`), " "]));
+const FOLDED = 12;
 const PROBABLE = "bar: how probable, from 0 to 100%";
 const remark = (text) => make("p", { class: "key" }, text);
 
@@ -46,19 +54,19 @@ function place(part, chosen) {
 function vectors(part, chosen) {
   const { vectors: rows, norms, dim, nearest, tokens: all } = part.result;
   const near = (nearest?.[chosen] ?? []).filter((one) => one.id !== all[chosen].id);
-  return [command(part), make("p", {}, readable(all[chosen]), " → ", make("code", {}, vector(rows[chosen].slice(0, 4)).slice(0, -1) + ", …]"), ` length ${number(norms[chosen])}`),
-    ...cells(rows[chosen], dim), make("p", { class: "quiet" }, "Tokens whose vectors point in the most similar direction:"),
+  return [command(changing(part, "--nearest", 1)), make("p", {}, readable(all[chosen]), " → ", make("code", {}, vector(rows[chosen].slice(0, 4)).slice(0, -1) + ", …]"), ` length ${number(norms[chosen])}`),
+    ...cells(rows[chosen], dim), command(part), make("p", { class: "quiet" }, "Tokens whose vectors point in the most similar direction:"),
     rowsOf(["token", "cosine", ""], near.map((one) => [quoted(one.text), number(one.cosine), bar(one.cosine)])), remark("bar: cosine, from 0 to 1")];
 }
 
 function layers(chosen, layer, open) {
-  const { forward } = real.each[chosen], { layers: rows, lens } = forward.result;
+  const { forward } = real.each[chosen], { layers: rows } = forward.result;
   const most = Math.max(...rows.map((row) => row.norm));
   const [attention, fed, stream] = ["attention_norm", "feedforward_norm", "norm"].map((name) => column(rows.map((row) => row[name])));
-  return [command(forward), rowsOf(["layer", "attention adds", "feed forward adds", "stream", "", ...(lens ? ["would say", ""] : [])], rows.map((row, at) => [
+  return [passed(forward), rowsOf(["layer", "attention adds", "feed forward adds", "stream", ""], rows.map((row, at) => [
     make("button", { class: "number", "data-key": `layer.${row.layer}`, "aria-pressed": String(row.layer === layer), "aria-label": `see layer ${row.layer} in step 6`, onclick: () => open(row.layer) }, String(row.layer)),
-    attention[at], fed[at], stream[at], bar(row.norm / most),
-    ...(lens ? [quoted(lens[at].top[0].text), percent(lens[at].top[0].prob)] : [])])),
+    attention[at], fed[at], stream[at], bar(row.norm / most)])),
+  ...(rows.length > FOLDED ? [remark("Of so many layers the command prints some, and with --json all.")] : []),
   remark("Lengths of vectors; bar: the length of the stream, the longest fills it. A layer's number opens its heads in step 6.")];
 }
 
@@ -94,7 +102,7 @@ function fed(part, step) {
 function answer(chosen) {
   const { forward } = real.each[chosen], logits = column(forward.result.next.map((one) => one.logit));
   const given = real.tokens[chosen + 1];
-  return [command(forward), make("p", {}, "After ", readable(real.tokens[chosen]), " most probable:"),
+  return [passed(forward), make("p", {}, "After ", readable(real.tokens[chosen]), " most probable:"),
     rowsOf(["token", "logit", "probability", ""], forward.result.next.map((one, at) => [quoted(one.text), logits[at], percent(one.prob), bar(one.prob)]),
       given ? forward.result.next.findIndex((one) => one.id === given.id) : null),
     remark(PROBABLE + (given ? "; orange frame: the token that the text has there, where it is among them" : ""))];

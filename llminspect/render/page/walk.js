@@ -62,14 +62,14 @@ function attention() {
     make("div", { class: "thumbs", role: "group", "aria-label": "The heads of this layer" }, ...small),
     make("p", { id: "head" }, make("strong", {}, `Layer ${head.layer}, head ${head.head}`), ` (its habit on this text: ${head.habit})`,
       same ? `: the head where what this token looks at is least usual.` : "."),
-    looks(real.tokens, head, state.at, chooseReal, "look"), remark(LINES),
+    ofHead(part, head), looks(real.tokens, head, state.at, chooseReal, "look"), remark(LINES),
     ...(real.left_out ? [remark(`${real.left_out} layers are left out: the text has too many tokens for all of them.`)] : []),
     make("h4", {}, `The sum by hand, in layer ${found.layer}, head ${found.head}`), ...query(part, real.tokens)];
 }
 
 function attentionByHand(at) {
   const text = texts["toy-attention"], [head] = text.heads.result.heads;
-  return [looks(text.tokens, head, at, chooseToy("toy-attention"), "toylook"), remark(LINES), ...query(text.each[at].query, text.tokens),
+  return [ofHead(text.each[at].query, head), looks(text.tokens, head, at, chooseToy("toy-attention"), "toylook"), remark(LINES), ...query(text.each[at].query, text.tokens),
     ...sums("toy-attention", VECTOR, -1 - ANSWER)(at)];
 }
 
@@ -84,7 +84,7 @@ const drawings = [
   () => [byHand("toy-relu", 7, sums("toy-relu", VECTOR, -1 - ANSWER), (at) => {
     const part = texts["toy-relu"].each[at].forward;
     return part.result.feedforward.flatMap((step) => fed(part, step));
-  }), [command(real.each[state.at].forward), ...(real.each[state.at].forward.result.feedforward ?? []).flatMap((step) => fed(real.each[state.at].forward, step))]],
+  }), [passed(real.each[state.at].forward), ...(real.each[state.at].forward.result.feedforward ?? []).flatMap((step) => fed(real.each[state.at].forward, step))]],
   (chapter) => [byHand("toy", 8, sums("toy", -ANSWER)), [...answer(state.at), ...written(chapter.model[1])]],
   (chapter) => [changed(chapter.by_hand[0]), [...lensOf(state.at), ...changed(chapter.model.at(-1))]],
 ];
