@@ -17,6 +17,8 @@ _LEAST = 5
 """Lines of the body that a screen has, however low it is."""
 _FEWEST = 4
 """Lines of a block that go on to the next screen, if any do: a row and what is said below a table."""
+_LED = 6
+"""Lines of a command, and of what it shows, that are not yet enough of it to end a screen."""
 _SHORT = 3
 """Lines of a block that is said of the one above it."""
 _Line = list[Segment]
@@ -92,12 +94,10 @@ def _plain(line: _Line) -> str:
 
 
 def _leads(lines: Sequence[_Line], end: int) -> bool:
-    """Whether the block above `end` is a command, or the few lines with which begins what it shows."""
-    block = _block(lines, end)
-    if block and _plain(block[0]).startswith("$ "):
-        return True
-    before = _block(lines, end - len(block) - 1) if 0 < len(block) < min(_FEWEST, end) else []
-    return bool(before) and _plain(before[0]).startswith("$ ")
+    """Whether above `end` stands a command with no more than the few lines with which begins what it shows."""
+    starts = (at for at in range(end - 1, -1, -1) if _plain(lines[at]).startswith("$ ") and not (at and lines[at - 1]))
+    start = next(starts, None)
+    return start is not None and (end - start <= _LED or all(lines[start:end]))
 
 
 def _ends(lines: Sequence[_Line], at: int) -> bool:

@@ -47,6 +47,8 @@ def test_a_command_stays_with_what_it_shows() -> None:
     # A line with which the view begins is not yet what it shows.
     found = drawn(f"one\ntwo\nthree\n\n$ llminspect embed\n\n5 vectors\n\n{shown_rows}", 13)
     assert [screen[3] for screen in found] == ["one", "$ llminspect embed"]
+    found = drawn(f"1\n2\n3\n4\n\n$ llminspect tokenize\n\n5 tokens\n\nA│cat\n\n{shown_rows}", 16)
+    assert [screen[3] for screen in found] == ["1", "$ llminspect tokenize"]
     # A view that is longer than a screen begins below its command.
     found = drawn("$ llminspect forward\n\n" + "\n".join("abcdefghij"), 11)
     assert found[0][3:7] == ["$ llminspect forward", "", "a", "b"]
