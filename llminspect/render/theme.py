@@ -66,47 +66,48 @@ def has_colors(console: Console) -> bool:
 
 
 _IN_256 = {
-    "sequential": ((53, 54, 55, 24, 25, 30, 36, 72, 77, 113, 149, 184, 220),) * 2,
-    "diverging": ((61, 62, 63, 68, 69, 111, 153, 189, 254), (124, 160, 167, 203, 209, 216, 224, 254)),
+    "sequential": (53, 54, 55, 24, 25, 30, 36, 72, 77, 113, 149, 184, 220),
+    "diverging": (19, 21, 27, 69, 111, 153, 254, 217, 210, 203, 160, 124, 88),
 }
-"""The ramps in the 256 colours of a terminal, from dark to light: below and above the middle. The nearest of these
-colours would be now lighter and now darker along a ramp, now violet and now blue; and of two halves one would leave
-its grey at once, the other late, so that -0.01 stood out and 0.2 did not."""
-_LIGHTER = {"sequential": 1.0, "diverging": 1.085}
-"""How much lighter they are: a pale red is darker than the grey e4e4e4 only, not than the ramp's dddddd."""
+"""The ramps in the 256 colours of a terminal, each colour for as long a part of a ramp. The nearest of these colours
+would be now lighter and now darker along a ramp, now violet and now blue. Each half of the diverging one keeps its hue,
+and its six steps from the grey in the middle are as even, to the eye, as these colours allow: as far from the middle on
+both sides they are about as strong."""
 
 
 class _OfRamp(Color):
-    """A colour of a ramp, for which terminals of 256 colours have one of `_IN_256`."""
+    """A colour of a ramp, or of what is written on it, with the one that terminals of 256 colours have for it."""
 
-    in_256: tuple[int, ...]
-    lighter: float
+    in_256: int
 
     def downgrade(self, system: ColorSystem) -> Color:  # type: ignore[override]
-        if system is not ColorSystem.EIGHT_BIT:
-            return super().downgrade(system)
-        light = luminance(_rgb(self))
-        inked = [number for number in self.in_256 if needs_black(luminance(_rgb_256(number))) == needs_black(light)]
-        nearest = min(inked, key=lambda number: abs(luminance(_rgb_256(number)) - light * self.lighter))
-        return Color.from_ansi(nearest)
+        return Color.from_ansi(self.in_256) if system is ColorSystem.EIGHT_BIT else super().downgrade(system)
+
+
+def _of_ramp(color: RGB, in_256: int) -> Color:
+    made = _OfRamp(*Color.from_rgb(*color))
+    made.in_256 = in_256
+    return made
+
+
+def ramp_color(scale: Scale, position: float) -> Color:
+    """The colour at `position` of a ramp as rich takes it."""
+    in_256 = _IN_256[scale]
+    return _of_ramp(ramp(scale, position), in_256[round(position * (len(in_256) - 1))])
+
+
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
+
+
+def _ink_on(under: Color) -> Color:
+    """Black or white, whichever contrasts more with a colour of a ramp; in 256 colours with the one that is there."""
+    exact, in_256 = (needs_black(luminance(_rgb(color))) for color in (under, under.downgrade(ColorSystem.EIGHT_BIT)))
+    return _of_ramp(BLACK if exact else WHITE, 16 if in_256 else 231)
 
 
 def _rgb(color: Color) -> RGB:
     red, green, blue = color.get_truecolor()
     return red, green, blue
-
-
-@lru_cache(maxsize=256)
-def _rgb_256(number: int) -> RGB:
-    return _rgb(Color.from_ansi(number))
-
-
-def ramp_color(scale: Scale, position: float) -> Color:
-    """The colour at `position` of a ramp as rich takes it."""
-    color = _OfRamp(*Color.from_rgb(*ramp(scale, position)))
-    color.in_256 = _IN_256[scale][position > 0.5]
-    color.lighter = _LIGHTER[scale]
-    return color
 
 
 def needs_black(light: float) -> bool:
@@ -146,8 +147,8 @@ def ink_style(scale: Scale, position: float, under: float | None = None) -> Styl
 
 @lru_cache(maxsize=1024)
 def _cell_style(scale: Scale, step: int) -> Style:
-    ink = "#000000" if needs_black(luminance(ramp(scale, step / STEPS))) else "#ffffff"
-    return Style(color=ink, bgcolor=ramp_color(scale, step / STEPS))
+    under = ramp_color(scale, step / STEPS)
+    return Style(color=_ink_on(under), bgcolor=under)
 
 
 def luminance(color: RGB) -> float:

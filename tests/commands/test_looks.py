@@ -5,8 +5,8 @@ A picture does not know whether the terminal is dark or light, so each of its ce
 
 from __future__ import annotations
 
-import colorsys
 import itertools
+import math
 import re
 from typing import TYPE_CHECKING, get_args
 
@@ -223,17 +223,60 @@ def test_a_ramp_becomes_lighter_towards_its_end(scale: Scale, system: ColorSyste
     halves = [lights] if scale == "sequential" else [lights[: STEPS // 2], lights[: STEPS // 2 + 1 : -1]]
     for half in halves:
         assert all(later > earlier - ROUNDING for earlier, later in itertools.pairwise(half))
-        assert len(set(half)) >= 8
+        assert len(set(half)) >= 7
+
+
+STEPS_OF_A_HALF = 6
+"""Of the diverging ramp in 256 colours, beside the grey in the middle."""
+
+
+def half_in_256(first: float) -> list[RGB]:
+    """The colours of half a diverging ramp in 256 colours, from an end to the middle."""
+    places = (first + (0.5 - first) * place / STEPS for place in range(STEPS + 1))
+    return [as_shown(cell_style("diverging", place).bgcolor, ColorSystem.EIGHT_BIT) for place in places]
+
+
+def strengths(half: list[RGB]) -> list[float]:
+    """How far each colour is from that of the middle, to the eye."""
+    return [math.dist(oklab(color), oklab(half[-1])) for color in half]
 
 
 @pytest.mark.parametrize("first", [0.0, 1.0])
-def test_in_256_colours_a_diverging_ramp_tells_the_same(first: float) -> None:
-    """From an end to the middle its hue goes one way but for a little, and grey begins where it does on the other."""
-    half = [cell_style("diverging", first + (0.5 - first) * place / STEPS).bgcolor for place in range(STEPS)]
-    shown = [as_shown(color, ColorSystem.EIGHT_BIT) for color in half]
-    hues = [colorsys.rgb_to_hsv(*color)[0] * 360 for color in shown if len(set(color)) > 1]
-    assert sum(abs(later - before) for before, later in itertools.pairwise(hues)) <= 75
-    assert 0.04 * STEPS <= STEPS - len(hues) <= 0.12 * STEPS
+def test_in_256_colours_half_a_diverging_ramp_has_one_hue_and_even_steps_to_its_grey(first: float) -> None:
+    half = half_in_256(first)
+    steps = [color for color, _ in itertools.groupby(half)]
+    assert len(steps) == len(set(steps)) == STEPS_OF_A_HALF + 1 and len(set(steps[-1])) == 1
+    strong = strengths(steps)
+    assert all(later < before for before, later in itertools.pairwise(strong))
+    hues = [math.degrees(math.atan2(b, a)) % 360 for _, a, b in map(oklab, steps[:-1])]
+    assert max(hues) - min(hues) <= 20
+    apart = [math.dist(oklab(before), oklab(later)) for before, later in itertools.pairwise(steps)]
+    assert max(apart) <= 2 * min(apart)
+    lasts = [len(list(run)) for _, run in itertools.groupby(half)]
+    assert max(lasts[1:-1]) - min(lasts[1:-1]) <= 4
+
+
+def test_in_256_colours_both_halves_of_a_diverging_ramp_are_as_strong() -> None:
+    negative, positive = half_in_256(0.0), half_in_256(1.0)
+    assert negative[-1] == positive[-1]
+    grey = [half.count(half[-1]) for half in (negative, positive)]
+    assert abs(grey[0] - grey[1]) <= 1 and 0.04 * STEPS <= grey[0] <= 0.12 * STEPS
+    steps = ([color for color, _ in itertools.groupby(half)] for half in (negative, positive))
+    for one, other in zip(*map(strengths, steps), strict=True):
+        assert abs(one - other) <= 0.1
+
+
+def oklab(color: RGB) -> tuple[float, float, float]:
+    """Lightness, green to red, blue to yellow, in which distances are as the eye sees them (Ottosson 2020)."""
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (p / 255 for p in color))
+    long = math.cbrt(0.4122214708 * red + 0.5363325363 * green + 0.0514459929 * blue)
+    middle = math.cbrt(0.2119034982 * red + 0.6806995451 * green + 0.1073969566 * blue)
+    short = math.cbrt(0.0883024619 * red + 0.2817188376 * green + 0.6299787005 * blue)
+    return (
+        0.2104542553 * long + 0.7936177850 * middle - 0.0040720468 * short,
+        1.9779984951 * long - 2.4285922050 * middle + 0.4505937099 * short,
+        0.0259040371 * long + 0.7827717662 * middle - 0.8086757660 * short,
+    )
 
 
 def as_shown(color: Color | None, system: ColorSystem) -> RGB:
