@@ -34,3 +34,5 @@ def test_numbers_of_one_quantity_have_the_same_decimals(called: Program) -> None
     assert len({len(found.partition(".")[2]) for found in kl}) == 1 == len(kl) - 1
     shown = called("forward", "world", "--model", "toy").out
     assert "!      2.62  64.80%" in shown and shown.endswith("  64.80%\n")
+    lens = called("forward", "A cat sat", "--model", "toy-attention", "--lens", "--target", "cat", COLUMNS="80").out
+    assert lens.count("47.84%") == 2

@@ -53,7 +53,8 @@ def lens_table(layers: Sequence[LensLayer], *, tuned: bool = False) -> Renderabl
         entries = []
         for entry in layer.top[:LENS_SHOWN]:
             style = theme.STRONG if entry.id == (target.id if target else final) else ""
-            entries.append(Text.assemble((visible(entry.text, True), style), f" {percent(entry.prob)}"))
+            prob_shown = percent(entry.prob, 1 if target is None else 2)  # As in the column of the target.
+            entries.append(Text.assemble((visible(entry.text, True), style), f" {prob_shown}"))
         rows.append([*row, Entries(entries, one_line=True)])
     name = quoted(target.text) if target else ""
     of_target = [Column(f"rank of {name}", "right"), Column("prob", "right"), Column("")] if target else [None] * 3
