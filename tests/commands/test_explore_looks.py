@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+import llminspect
 from llminspect.analysis.explore.session import Session
 from llminspect.analysis.explore.state import ExploreState
 from llminspect.errors import UsageError
@@ -75,9 +76,22 @@ def test_a_map_without_numbers_says_so_and_explains_its_letters(smollm2: Model) 
     async def act(pilot: Any) -> None:
         await press(pilot, "3", "m", "m", "m", "m")
         shown = seen(pilot)
-        assert "induction: no head has a number here" in shown and "S sink" in shown and "P previous" in shown
+        assert "induction: no head has a number here; no token comes twice" in shown
+        assert "S sink" in shown and "P previous" in shown
+        await press(pilot, "shift+left", "m")
+        assert "excess: no other token sees “France”" in seen(pilot)
 
     on_screen(smollm2, act, size=(60, 24))
+
+
+def test_the_only_head_of_a_model_has_its_number() -> None:
+    (head,) = llminspect.attend("A cat sat.", "toy-attention").heads
+
+    async def act(pilot: Any) -> None:
+        await press(pilot, "3")
+        assert f"0.0  entropy {head.measures['entropy']:.3f}" in seen(pilot) and "entropy  0" in seen(pilot)
+
+    on_screen(open_model("toy-attention"), act, "A cat sat.", size=(60, 24))
 
 
 def test_weights_before_and_after_stand_side_by_side() -> None:

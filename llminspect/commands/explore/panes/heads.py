@@ -28,7 +28,7 @@ GAP = 3
 """Cells between two maps."""
 
 
-def head_values(result: Result, layers: int, heads: int) -> tuple[Array, bool]:
+def head_values(result: Result, layers: int, heads: int, measure: str) -> tuple[Array, bool]:
     """What colours each head [L, H], as the command's JSON has it, and whether it has a sign."""
     values_LH = np.full((layers, heads), np.nan)
     if isinstance(result, AttendResult) and result.overview is not None:
@@ -37,6 +37,10 @@ def head_values(result: Result, layers: int, heads: int) -> tuple[Array, bool]:
         for found in result.find.heads:
             values_LH[found.layer, found.head] = np.nan if found.excess is None else found.excess
         return values_LH, True
+    if isinstance(result, AttendResult):  # Of a model with one head `attend` gives that instead of an overview.
+        for head in result.heads:
+            values_LH[head.layer, head.head] = head.measures.get(measure, np.nan)
+        return values_LH, False
     if isinstance(result, ForwardResult) and result.attribution is not None:
         for share in result.attribution.layers:
             values_LH[share.layer, : len(share.heads)] = share.heads
@@ -51,7 +55,8 @@ def view(seen: Seen) -> RenderableType:
 
 def _head_maps(seen: Seen) -> list[HeadMap]:
     sizes = seen.model.config.sizes
-    return [HeadMap(*head_values(result, sizes.L, sizes.H), _marks(result)) for _, result in seen.found]
+    values = (head_values(result, sizes.L, sizes.H, seen.state.measure) for _, result in seen.found)
+    return [HeadMap(*one, _marks(result)) for one, (_, result) in zip(values, seen.found, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def about(seen: Seen) -> Text | None:
     if not seen.found:
         return None
     state, result, sizes = seen.state, seen.found[-1][1], seen.model.config.sizes
-    values = [head_values(one, sizes.L, sizes.H)[0] for _, one in seen.found]
+    values = [head_values(one, sizes.L, sizes.H, state.measure)[0] for _, one in seen.found]
     if not values[0].size:
         return None
     line = Text.assemble((f"{state.layer}.{state.head}", theme.STRONG))
@@ -102,8 +107,17 @@ def key(seen: Seen) -> RenderableType | None:
     names += ["× silenced"] if _silenced(seen) else []
     letters = "  ".join(names)
     if not any(np.isfinite(one.values_LH).any() for one in maps):
-        return Text("\n".join(filter(None, [f"{seen.state.measure}: no head has a number here", letters])), theme.QUIET)
+        return Text("\n".join(filter(None, [_no_number(seen), letters])), theme.QUIET)
     return ramp_key(_stacked(maps), _ramp(maps), name=seen.state.measure, masked=letters)
+
+
+def _no_number(seen: Seen) -> str:
+    """That no head has one, and why."""
+    result = seen.found[-1][1]
+    if isinstance(result, AttendResult) and result.find is not None:
+        return f"excess: no other token sees {quoted(result.find.key.text.strip())}: there is nothing to compare with"
+    twice = "; no token comes twice" if seen.state.measure in ("same", "induction") else ""
+    return f"{seen.state.measure}: no head has a number here{twice}"
 
 
 def _stacked(maps: list[HeadMap]) -> Array:
