@@ -189,7 +189,7 @@ def test_what_is_never_below_0_has_no_colours_for_it(called: Program, tmp_path: 
     drawn = called("features", TOY, "--model", "toy", "--feature", "0", "--corpus", str(tmp_path), "--length", "4")
     assert drawn.code == 0, drawn.err
     assert re.search(r"^activation +0(\.0)? to [\d.]+$", drawn.out, re.MULTILINE), drawn.out
-    assert " at ! in " in " ".join(drawn.out.split())
+    assert " at “!” in " in " ".join(drawn.out.split())
 
 
 def test_single_features_without_a_text() -> None:
