@@ -18,6 +18,7 @@ from llminspect.arguments.features import parse_features
 from llminspect.arguments.words import WORD_STARTS
 from llminspect.commands.features.view import render
 from llminspect.core.dictionary import decode, encode
+from llminspect.core.numbers import number
 from llminspect.core.tap import Capture, Edit
 from llminspect.errors import ModelError, UsageError
 from llminspect.files.dictionaries import read_dictionary
@@ -113,6 +114,8 @@ def test_a_random_dictionary_against_plain_passes(
     assert_close([loss.model, loss.rebuilt, loss.zero], [alone, rebuilt, zero])
     expected = (zero - rebuilt) / (zero - alone) if zero > alone else None
     assert loss.recovered == (expected if expected is None else pytest.approx(expected, rel=1e-2))
+    without = number(found.explained_variance_without_first or 0.0)
+    assert f" of the variance explained ({without} without the first token)\n" in shown(render(found), 100)
 
 
 @pytest.mark.parametrize(("changes", "factors"), [

@@ -119,7 +119,7 @@ def test_minilm_declares_a_mean_of_length_1(called: Program) -> None:
     assert "pooling               mean → length 1" in known
     assert "256 tokens, by the settings for sentences" in known
     shown = called("embed", *texts, "--model", "minilm", "--pool", "model")
-    assert "mean → length 1, as the model declares" in " ".join(shown.out.split())
+    assert "as it gives them out; pooled as the model declares: mean → length 1" in " ".join(shown.out.split())
     tokens = llminspect.embed(texts[0], model="minilm", at=2, normalize=True)
     np.testing.assert_allclose(tokens.norms, 1, rtol=1e-6)
     assert (tokens.pool, len(tokens.vectors)) == ("none", len(tokens.tokens))

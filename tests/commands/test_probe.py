@@ -206,6 +206,7 @@ def test_it_is_drawn_at_every_width(called: Program, tmp_path: Path, width: int)
     ):
         assert part in words, part
     if width == 80:
+        assert "95% interval control control range" in words
         saved = tmp_path / "picture.svg"
         assert called("probe", path, "--at", "0-9", "--shuffles", "1", "--save", str(saved)).code == 0
         assert "shuffled" in saved.read_text()

@@ -66,8 +66,8 @@ def _headline(result: EmbedResult) -> RenderableType:
         result.pool, f", the {result.pool} token of a text"
     )
     if result.pooling is not None and (result.pool == "model" or len(result.pooling.steps) > 1 or not pooled):
-        pooled = f", {' → '.join(map(str, result.pooling.steps))}"
-        pooled += ", as the model declares" if result.pooling.declared else ""
+        declared = " as the model declares" if result.pooling.declared else ""
+        pooled = f"; pooled{declared}: {' → '.join(map(str, result.pooling.steps))}"
     if result.analogy is not None:
         place = "a sum of rows of the embedding table"
     return headed(f"{several(rows, 'vector')} of {several(dim, 'number')}", f"{place}{pooled}")

@@ -18,7 +18,7 @@ from llminspect.render.bars import BarCell
 from llminspect.render.prose import Text
 from llminspect.render.safe import visible
 from llminspect.render.section import page, remark, section
-from llminspect.render.table import Cell, Column, Entries, table
+from llminspect.render.table import Cell, Column, table
 from llminspect.render.token_strip import value_strip
 
 if TYPE_CHECKING:
@@ -87,17 +87,17 @@ def _quality(result: FeaturesResult) -> RenderableType:
     assert result.active is not None
     facts = [(number(sum(result.active) / len(result.active), 3), " features on, mean over the tokens")]
     if result.explained_variance is not None:
-        facts.append((number(result.explained_variance), " of the variance explained"))
-    if result.explained_variance_without_first is not None:
-        facts.append((number(result.explained_variance_without_first), " without the first token"))
+        without = result.explained_variance_without_first
+        aside = "" if without is None else f" ({number(without)} without the first token)"
+        facts.append((number(result.explained_variance), f" of the variance explained{aside}"))
     loss, note = result.loss, ""
     if loss is not None and loss.recovered is not None:
         facts.append((number(loss.recovered), " of the loss recovered"))
     if loss is not None:
         costs = aligned(loss.model, loss.rebuilt, loss.zero)
         note = "bits per token: {} with the model's own vectors, {} with the rebuilt ones, {} with zeros".format(*costs)
-    line = Entries([Text.assemble((value, theme.STRONG), what) for value, what in facts])
-    return section("How well it rebuilds", line, note=note)
+    lines = Text("\n").join(Text.assemble((value, theme.STRONG), what) for value, what in facts)
+    return section("How well it rebuilds", lines, note=note)
 
 
 def _by_itself(result: FeaturesResult, feature: FeatureByItself) -> Iterator[RenderableType]:

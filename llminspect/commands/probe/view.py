@@ -84,8 +84,8 @@ def _table(result: ProbeResult) -> RenderableType:
     ]
     columns = [
         Column("after layer", whole=True), Column("R²" if result.classes is None else "accuracy", "right", whole=True),
-        Column("95%", "right", whole=True, spared=2), Column("control", "right", whole=True),
-        Column("of the shuffles", "right", whole=True, spared=3), Column("selectivity", "right", whole=True, spared=1),
+        Column("95% interval", "right", whole=True, spared=2), Column("control", "right", whole=True),
+        Column("control range", "right", whole=True, spared=3), Column("selectivity", "right", whole=True, spared=1),
     ]  # fmt: skip
     note = ""
     if result.baseline.label is not None:
