@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import textwrap
 
 from llminspect.core.words import HELD, held, released
@@ -32,7 +33,8 @@ def names_width(cells: int) -> int:
 
 
 def unbound(text: str, cells: int) -> str:
-    """The lines with their hyphens and spaces, each that is too long folded by what it is."""
+    """The lines with their hyphens and spaces, each that is too long folded by what it is; a command only at the end of
+    the screen, which may be wider than is good to read."""
     lines = released(text.replace(_HYPHEN, "-")).split("\n")
     return "\n".join(line if len(line) <= cells else _folded(line, cells) for line in lines)
 
@@ -40,7 +42,7 @@ def unbound(text: str, cells: int) -> str:
 def _folded(line: str, cells: int) -> str:
     indent = " " * (len(line) - len(line.lstrip()))
     if line.startswith(f"{indent}llminspect "):
-        return command_lines(line.strip(), indent, cells)
+        return command_lines(line.strip(), indent, max(cells, shutil.get_terminal_size().columns - 2))
     if line.startswith(f"{indent}-") and "|" in line:  # Of an option, the words that it takes.
         parts = [part.replace("|", "| ") for part in line.strip().split("| ")]
         folded = textwrap.wrap(" ".join(parts), cells, initial_indent=indent, subsequent_indent=f"{indent}    ")
