@@ -123,10 +123,9 @@ def test_other_shapes_are_named_and_the_rest_is_compared(tmp_path: Path, called:
     left = {array["name"]: (array["shape_a"], array["shape_b"]) for array in document["weights"]["left_out"]}
     assert set(left) == {"embedding.weight", "unembedding.weight"} and left["embedding.weight"][1][0] == 133
     assert document["weights"]["relative"] == 0
-    assert (
-        "Not compared, of different shapes: embedding.weight (131 × "
-        in called("diff", "--model", LLAMA, "--against-model", longer, "--weights", COLUMNS="100").out
-    )
+    drawn = called("diff", "--model", LLAMA, "--against-model", longer, "--weights", COLUMNS="100").out
+    assert "Not compared, of different shapes: embedding.weight (131 × " in drawn
+    assert "‖ = 0 over" in drawn and f"; {document['weights']['same']} tensors the same to the last" in drawn
 
 
 def test_weights_that_are_no_numbers_are_named(tmp_path: Path) -> None:

@@ -100,9 +100,9 @@ def _named(side: ModelSide) -> str:
 
 def weight_parts(weights: WeightChanges, top: int) -> Iterator[RenderableType]:
     """The whole, layers × parts, the tensors that moved most, and what is not compared."""
-    line = Text("‖b - a‖ / ‖a‖ ", theme.QUIET).append(number(weights.relative, 3), theme.STRONG)
+    line = Text("‖b - a‖ / ‖a‖ = ", theme.QUIET).append(number(weights.relative, 3), theme.STRONG)
     line.append(f" over {count(weights.parameters)} numbers in {several(len(weights.tensors), 'tensor')}", theme.QUIET)
-    line.append(f"; {count(weights.same)} of them the same, to the last bit", theme.QUIET)
+    line.append(f"; {several(weights.same, 'tensor')} the same to the last bit", theme.QUIET)
     parts: list[RenderableType] = [line]
     in_layers = list(dict.fromkeys(tensor.part for tensor in weights.tensors if _is_drawn(tensor)))
     if in_layers and weights.relative:
