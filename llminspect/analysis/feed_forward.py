@@ -12,6 +12,7 @@ from llminspect.core.activations import ACTIVATIONS, xielu
 from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
 from llminspect.core.feedforward import Glu
+from llminspect.core.numbers import largest_first
 from llminspect.core.tap import Capture
 from llminspect.model.config import Config
 from llminspect.model.opened import Model
@@ -106,7 +107,7 @@ def feed_forward(
     # What the step reads: the norm in front of it, or the stream itself in a family that has none there.
     read = [f"{name}.norm", f"layers.{layer}.middle", f"layers.{layer}.input"]
     input_D = next(rows[part] for part in read if part in rows)
-    active = np.argsort(-np.abs(activation_F), kind="stable")[:ACTIVE]
+    active = np.array(largest_first(np.abs(activation_F).tolist())[:ACTIVE])
     of_units = (None, None) if cut else _hidden_weights(model, layer, gated, input_D.size, hidden_F.size)
     weight_FD, bias_F = of_units
     f = None if capture is None else activation_of(model, layer, gated)

@@ -88,6 +88,22 @@ def added_up(terms: Sequence[float], total: float, digits: int = 4) -> tuple[lis
     return parts[:-1], "≈", parts[-1]
 
 
+def largest_first(values: Sequence[float], *, digits: int = 4, decimals: int | None = None) -> list[int]:
+    """The places of the values, the largest first; of those that are equal as they are shown the first first.
+
+    Shown are so many `decimals`, or `digits` of the largest. So a list has one order on every machine, though the last
+    bits of its numbers are not those of another.
+
+    >>> largest_first([0.1, 0.70000001, 0.7, 0.70000002])
+    [1, 2, 3, 0]
+    """
+    sizes_N = np.array([value if math.isfinite(value) else -math.inf for value in values], dtype=np.float64)
+    finite = np.abs(sizes_N[np.isfinite(sizes_N)])
+    most = float(finite.max()) if finite.size else 0.0
+    places = decimals if decimals is not None else digits - 1 - math.floor(math.log10(most)) if most else 0
+    return [int(at) for at in np.argsort(-np.round(sizes_N, min(places, 100)), kind="stable")]
+
+
 def vector(values: ArrayLike, limit: int = 8, digits: int = 4) -> str:
     """A vector on one line; of a longer one the first `limit` numbers and how many there are.
 

@@ -6,6 +6,7 @@ each of them a printable stand-in; every function of this package passes what it
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 
 from rich.cells import cell_len, set_cell_size
@@ -29,6 +30,15 @@ def visible(text: str, spaces: bool = False) -> str:
     """
     text = _printable(text, spaces)
     return text.replace(" ", "·") if spaces else text
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """What names are sorted by so that their numbers are in order: 3.2 before 3.10.
+
+    >>> sorted(["3.10", "3.2.key", "embedding", "3.2"], key=natural)
+    ['3.2', '3.2.key', '3.10', 'embedding']
+    """
+    return [(int(part), "") if part.isascii() and part.isdigit() else (sys.maxsize, part) for part in name.split(".")]
 
 
 def label(text: str) -> str:

@@ -17,7 +17,7 @@ from llminspect.render.cells import Curve, PictureConsole
 from llminspect.render.layered import arranged
 from llminspect.render.plot import Canvas
 from llminspect.render.prose import Text
-from llminspect.render.safe import visible, width
+from llminspect.render.safe import natural, visible, width
 from llminspect.render.section import Drawn, remark
 from llminspect.render.table import Entries
 
@@ -73,7 +73,8 @@ def wires(ranks: Mapping[str, int], groups: Sequence[Sequence[Wire]], most: int)
         sizes = list(accumulate(len(group) for group in groups))
         for groups_shown in range(sum(size <= most for size in sizes), 0, -1):
             shown = [wire for group in groups[:groups_shown] for wire in group]
-            names = sorted({name for wire in shown for name in (wire.source, wire.target)}, key=ranks.__getitem__)
+            ends = {name for wire in shown for name in (wire.source, wire.target)}
+            names = sorted(ends, key=lambda name: (ranks[name], natural(name)))
             graph = _arranged(names, ranks, shown, columns)
             if graph is None:
                 continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 
 from llminspect.analysis.result import shown_text
-from llminspect.core.numbers import count, fixed, number
+from llminspect.core.numbers import count, fixed, largest_first, number
 from llminspect.render.arcs import Arc, arcs
 from llminspect.render.prose import Text
 from llminspect.render.safe import quoted
@@ -35,14 +35,17 @@ def find_parts(result: AttendResult, find: Find) -> Iterator[RenderableType]:
     yield headed(f"Which heads look from {query} to {key}", ranked)
     yield from _verdict(find, query, key)
     yield _sentence(find, result)
-    beyond = sorted((head for head in find.heads if head.excess is not None), key=lambda head: -(head.excess or 0))
+    every_head = sorted(find.heads, key=lambda head: (head.layer, head.head))
+    compared = [head for head in every_head if head.excess is not None]
+    beyond = [compared[at] for at in largest_first([head.excess or 0.0 for head in compared], decimals=3)]
+    by_weight = [every_head[at] for at in largest_first([head.weight for head in every_head], decimals=3)]
     if beyond:
         yield section("By excess: what this query gives beyond what the other tokens give", _heads(beyond[:_TOP], find))
-    if beyond[: len(find.heads[:_TOP])] != find.heads[:_TOP]:
-        yield section("By weight", _heads(find.heads[:_TOP], find))
+    if beyond[: len(by_weight[:_TOP])] != by_weight[:_TOP]:
+        yield section("By weight", _heads(by_weight[:_TOP], find))
     explained = "head: one of several attentions that run side by side in a layer; others: the mean weight that the "
     explained += f"other tokens which see {key} give it; excess: weight - others, before they are rounded"
-    if any(head.only_sink for head in (*find.heads[:_TOP], *beyond[:_TOP])):
+    if any(head.only_sink for head in (*by_weight[:_TOP], *beyond[:_TOP])):
         explained += "; sink: other tokens give it at least three quarters as much"
     explained += "."
     if find.control is not None:

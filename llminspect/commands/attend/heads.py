@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import RenderableType
 
 from llminspect.analysis.result import shown_text
-from llminspect.core.numbers import count, fixed, percent, ranges, several
+from llminspect.core.numbers import count, fixed, largest_first, percent, ranges, several
 from llminspect.render.bars import signed_bars
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.prose import Text
@@ -197,7 +197,7 @@ def contribution_parts(parts: Contributions) -> Iterator[RenderableType]:
         return
     yield head_map(heads_LH, scale="diverging", value_name="share", title="The heads", limits="robust", numbers=False)
     # A layer without attention has heads of nought.
-    order = np.argsort(-np.abs(heads_LH), axis=None)[: min(10, np.count_nonzero(heads_LH))]
+    order = largest_first(np.abs(heads_LH).ravel().tolist(), decimals=3)[: min(10, int(np.count_nonzero(heads_LH)))]
     places = [tuple(map(int, np.unravel_index(index, heads_LH.shape))) for index in order]
     values = [float(heads_LH[place]) for place in places]
     yield signed_bars(

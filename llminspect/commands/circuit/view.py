@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
 
-from llminspect.analysis.circuit_result import CircuitNode, CircuitPair, CircuitResult
+from llminspect.analysis.circuit_result import CircuitEdge, CircuitNode, CircuitPair, CircuitResult
 from llminspect.commands.circuit.graph import rank_of, ways
-from llminspect.core.numbers import count, fixed, percent, several
-from llminspect.render.safe import quoted, visible
+from llminspect.core.numbers import count, fixed, largest_first, percent, several
+from llminspect.render.safe import natural, quoted, visible
 from llminspect.render.section import page, remark, section
 from llminspect.render.table import Cell, Column, table
 from llminspect.render.wires import wires
@@ -98,7 +98,7 @@ def _graph(result: CircuitResult) -> RenderableType:
     if head is not None:
         of = f"{_part(head)} of layer {head.partition('.')[0]}"
         note = f"{head}: {of}; q, k, v: a line goes into the query, the key, the value of a head"
-    return section("The graph", wires(rank_of(names), list(ways(result.edges)), DRAWN), note=note)
+    return section("The graph", wires(rank_of(names), list(ways(_ordered(result.edges))), DRAWN), note=note)
 
 
 def _layers(result: CircuitResult) -> RenderableType:
@@ -109,7 +109,7 @@ def _layers(result: CircuitResult) -> RenderableType:
         layers.setdefault(layer if layer == node.name else f"layer {layer}", []).append(node)
     rows: list[Sequence[Cell]] = []
     for layer, nodes in layers.items():
-        shown = sorted(nodes, key=lambda node: -abs(node.score))[:NODES]
+        shown = [nodes[at] for at in largest_first([abs(node.score) for node in nodes], decimals=2)[:NODES]]
         names = [f"{_part(node.name)} {_signed(node.score)}".strip() for node in shown]
         more = len(nodes) - len(shown)
         rows.append([layer, "   ".join(names) + (f"   and {more} more" if more else "")])
@@ -124,8 +124,15 @@ def _part(name: str) -> str:
     return f"head {part}" if part.isdigit() else part
 
 
+def _ordered(edges: Sequence[CircuitEdge]) -> list[CircuitEdge]:
+    """The largest scores first; of those that are shown alike in the order of their names."""
+    named = sorted(edges, key=lambda edge: (natural(edge["from"]), natural(edge["to"])))
+    return [named[at] for at in largest_first([abs(edge["score"]) for edge in named], decimals=2)]
+
+
 def _edges(result: CircuitResult) -> RenderableType:
-    rows: list[Sequence[Cell]] = [[edge["from"], edge["to"], _signed(edge["score"])] for edge in result.edges[:SHOWN]]
+    shown = _ordered(result.edges)[:SHOWN]
+    rows: list[Sequence[Cell]] = [[edge["from"], edge["to"], _signed(edge["score"])] for edge in shown]
     columns = [Column("from", whole=True), Column("to", whole=True), Column("score", "right", whole=True)]
     more = len(result.edges) - SHOWN
     note = "about how many logits are lost if this edge alone is patched"

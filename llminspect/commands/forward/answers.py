@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 
-from llminspect.core.numbers import added_up, column, count, number, percent, ranges, several
+from llminspect.core.numbers import added_up, column, count, largest_first, number, percent, ranges, several
 from llminspect.core.written import digits_for, read
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
@@ -106,6 +106,8 @@ def lens_grid(grid: Sequence[Sequence[ProbableToken]], labels: Sequence[str]) ->
 
 def neurons_that_add(neurons: Sequence[NeuronShare], name: str) -> RenderableType:
     """The neurons of all layers that add or take most."""
+    by_place = sorted(neurons, key=lambda one: (one.layer, one.neuron))
+    neurons = [by_place[at] for at in largest_first([abs(one.share) for one in by_place])]
     return signed_bars(
         [f"{one.layer}.{one.neuron}" for one in neurons],
         [one.share for one in neurons],
@@ -122,7 +124,7 @@ def attribution(found: Attribution) -> RenderableType:
         parts += [] if layer.cross is None else [(f"{layer.layer}.cross attention", layer.cross)]
         parts += [(f"{layer.layer}.state", layer.state)] if layer.state else []
         parts += [(f"{layer.layer}.{head} head", value) for head, value in enumerate(layer.heads)]
-    largest = sorted(parts, key=lambda part: -abs(part[1]))[:PARTS]
+    largest = [parts[at] for at in largest_first([abs(value) for _, value in parts])[:PARTS]]
     name = f"logit of {quoted(found.target.text)}"
     if found.versus is not None:
         name += f" - logit of {quoted(found.versus.text)}"

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 
 from llminspect.analysis.over import SHARES, OverPlace, OverResult
 from llminspect.commands.forward.answers import KL_KEY, LOGIT_KEY
-from llminspect.core.numbers import column, several
+from llminspect.core.numbers import column, largest_first, several
 from llminspect.render import theme
 from llminspect.render.curve import Series, series
 from llminspect.render.heatmap import heatmap
@@ -116,7 +116,7 @@ def _or(value: float, other: float) -> float:
 def _top(places: Sequence[OverPlace], most: int) -> RenderableType:
     """The places with the means that are farthest from 0."""
     places = [place for place in places if place.count]
-    chosen = sorted(places, key=lambda place: -abs(_or(place.mean, 0.0)))[:most]
+    chosen = [places[at] for at in largest_first([abs(_or(place.mean, 0.0)) for place in places], digits=3)[:most]]
     rest = len(places) - len(chosen)
     note = f"farthest from 0; {several(rest, 'place')} more in --json" if rest > 0 else ""
     return table(_columns("place", chosen), _rows([(_name(place), place) for place in chosen]), note=note)

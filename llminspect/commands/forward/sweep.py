@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 
 from llminspect.analysis.swept import HEADS
 from llminspect.commands.forward.answers import KL_KEY, aligned_line
-from llminspect.core.numbers import added_up, aligned, column, fixed, number, percent, several
+from llminspect.core.numbers import added_up, aligned, column, fixed, largest_first, number, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import signed_bars
 from llminspect.render.heatmap import heatmap
@@ -119,7 +119,8 @@ def changed_most(found: Silencing, labels: Sequence[str]) -> str:
 def _farthest(values: Array) -> tuple[int, ...] | None:
     """Where a map is farthest from 0, the first place of several; None where it is 0 everywhere."""
     size = np.where(np.isfinite(values), np.abs(values), 0.0)
-    place = tuple(int(at) for at in np.unravel_index(int(size.argmax()), size.shape))
+    first = largest_first(size.ravel().tolist(), digits=3)[0]  # As the table has it.
+    place = tuple(int(at) for at in np.unravel_index(first, size.shape))
     return place if size[place] else None
 
 
@@ -209,7 +210,8 @@ def _cells(
     maps = {name: np.asarray(values) for name, values in columns.items() if values is not None}
     first = next(iter(maps.values()))
     size = np.where(np.isfinite(first), np.abs(first), 0.0)
-    places = [np.unravel_index(place, first.shape) for place in np.argsort(-size, axis=None, kind="stable")[:CELLS]]
+    order = largest_first(size.ravel().tolist(), digits=3)
+    places = [tuple(int(at) for at in np.unravel_index(place, first.shape)) for place in order[:CELLS]]
     places = [place for place in places if size[place]]
     shown = [column([float(values[place]) for place in places], 3) for values in maps.values()]
     rows: list[list[Cell]] = []
@@ -263,7 +265,7 @@ def saliency(found: Saliency, labels: Sequence[str]) -> RenderableType:
         title = f"saliency: how far log p({target}) falls when a token is left out{nearly}"
         name = "fall of log p, in nats"
         notes = [f"log p({target}) = {number(found.logprob)} with the whole text; {out}"]
-    strongest = sorted(range(len(texts)), key=lambda index: -abs(found.drops[index]))[:SHOWN]
+    strongest = largest_first([abs(drop) for drop in found.drops[: len(texts)]])[:SHOWN]
     return Group(
         Text(title, theme.TITLE),
         value_strip(texts, found.drops, scale="diverging", numbers=True, name=name),
