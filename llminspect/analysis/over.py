@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -68,6 +68,10 @@ class OverResult(Result):
     question: str
     """The command."""
     places: list[OverPlace]
+    made: list[str] | None = None
+    """What was changed in the model, as the options say it, and that numbers are estimated from gradients."""
+    versus: Literal["all", "some"] | None = None
+    """Whether all texts, or some, have a versus: their logits are those of the target less those of the versus."""
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,21 @@ def forward_over(
     window = (question.look.window or model.config.sizes.context) if question.look.surprise else None
     of.append(_files(question))
     together = not question.look.gradient
-    return over_texts(model, "forward", works, of, progress, file, announce, window, noted, together)
+    found = over_texts(model, "forward", works, of, progress, file, announce, window, noted, together)
+    beside = [one.look.versus is not None for one, _ in made]
+    versus: Any = "all" if all(beside) else "some" if any(beside) else None
+    return replace(found, made=_made(question) or None, versus=versus)
+
+
+def _made(question: ForwardQuestion) -> list[str]:
+    """What is changed in the model, and that numbers are estimated, for a heading."""
+    changed, into = question.experiments, question.patch.into
+    what = f" ({changed.ablate_with})" if changed.ablate_with != "zero" else ""
+    found = [f"ablate {text}{what}" for text in each(changed.ablate)]
+    found += [f"scale {text}" for text in each(changed.scale)] + [f"steer {text}" for text in each(changed.steer)]
+    found += [f"steer from {' '.join(changed.steer_from)}"] if changed.steer_from is not None else []
+    found += [f"patch {text}" for text in each(into)]
+    return [*found, "estimated from gradients"] if question.look.gradient else found
 
 
 def _asks(question: ForwardQuestion) -> bool:

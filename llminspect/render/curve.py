@@ -167,7 +167,7 @@ _WIDEST = 4
 
 @dataclass(frozen=True)
 class Series:
-    """One line of points; `intervals` are drawn through them."""
+    """One line of points; of `intervals` the ends are drawn."""
 
     sign: str
     style: Style
@@ -216,8 +216,9 @@ def series(
             canvas.write(0, row(level[1]), "┈" * columns, theme.LINE)
         for line in reversed(lines):
             for x, (bottom, top) in zip(at, line.intervals or (), strict=False):
-                for y in range(row(top), row(bottom) + 1):
-                    canvas.write(x, y, "│", Style(color=line.style.color))
+                # Ends alone: whole bars, of many places side by side, hide the curve.
+                canvas.write(x, row(bottom), "┴", Style(color=line.style.color))
+                canvas.write(x, row(top), "┬", Style(color=line.style.color))
             for x, value in zip(at, line.values, strict=True):
                 canvas.write(x, row(value), line.sign, line.style)
         ticks = {0: tick(high), _TALL - 1: tick(low)}
@@ -247,7 +248,9 @@ def _names(places: Sequence[str], at: Sequence[int], columns: int) -> str:
 def _legend(lines: Sequence[Series], level: tuple[str, float] | None, axis: str, cells: int) -> Iterator[Text]:
     """What the signs mean, in as many lines as it takes."""
     parts = [
-        Text.assemble((line.sign, line.style), (f" {line.name}{' (│ 95%)' if line.intervals else ''}", theme.QUIET))
+        Text.assemble(
+            (line.sign, line.style), (f" {line.name}{' (┬ ┴ 95% interval)' if line.intervals else ''}", theme.QUIET)
+        )
         for line in lines
     ]
     parts += [Text(f"┈ {level[0]}", theme.QUIET)] if level is not None else []

@@ -25,9 +25,9 @@ CURVE_FROM = 6
 """Layers from which on a curve is drawn."""
 KL = "KL in bits"
 MEANT = {
-    "head": "what each head adds to the target's logit, or to its lead over versus",
-    "attention": "what the attention of each layer adds to that logit, or lead",
-    "feedforward": "what the feed-forward step of each layer adds to that logit, or lead",
+    "head": "what each head adds to: {logits}",
+    "attention": "what the attention of each layer adds to: {logits}",
+    "feedforward": "what the feed-forward step of each layer adds to: {logits}",
     "restored": "the share of the other text's answer that comes back",
     "lost": "the share of the answer that is lost",
     "weight": "how much the query of the pair looks at its key",
@@ -36,6 +36,23 @@ MEANT = {
     "lens: target rank": "how many tokens are more probable: rank 0 is the most probable",
 }
 """What a measure is, where its name alone does not say it."""
+LOGITS: dict[str | None, str] = {
+    None: "logit of the target",
+    "all": "logit of the target - logit of the versus",
+    "some": "logit of the target, less that of the versus where a text has one",
+}
+"""What the parts of an attribution sum up to."""
+MEASURES = {
+    "sink": "weight on token 0",
+    "previous": "weight on the token before",
+    "next": "weight on the next token",
+    "self": "weight on the token itself",
+    "same": "weight on earlier places of the same token",
+    "induction": "weight on what came after an earlier place of the token",
+    "entropy": "how evenly the weight is spread: 0 all on one token, 1 the same on all",
+    "distance": "how many tokens away it looks, the mean",
+}
+"""What `attend` measures of each head."""
 NAMED = {"before": "logit difference, this text", "after": "logit difference, other text"}
 HEAD_MAPS = 2
 """Maps of heads that are drawn; more measures have their tables alone."""
@@ -48,10 +65,12 @@ def render_over(result: OverResult) -> Iterator[RenderableType]:
     file = "" if name is None else f" of {visible(name)}"
     shares = " (shares: Wilson's)" if any(place.measure in SHARES for place in result.places) else ""
     means = f"means, with the 95% interval of each by Student's t{shares}"
-    yield section(f"Over {several(result.over.count, 'text')}{file}", note=means)
+    made = ": " + ", ".join(map(visible, result.made)) if result.made else ""
+    yield section(f"Over {several(result.over.count, 'text')}{file}{made}", note=means)
+    logits = LOGITS[result.versus]
     single = [place for place in result.places if place.layer is None and place.position is None]
     if single:
-        names = [NAMED.get(one.measure, one.measure) for one in single]
+        names = [logits if one.measure == "logit" else NAMED.get(one.measure, one.measure) for one in single]
         keys = [KL_KEY] if KL in names else []
         keys += [f"Logit change: {LOGIT_KEY}"] if any("logit change" in name for name in names) else []
         rows = [_rows([(name, one)])[0] for name, one in zip(names, single, strict=True)]
@@ -63,7 +82,7 @@ def render_over(result: OverResult) -> Iterator[RenderableType]:
             of_measure.setdefault(place.measure, []).append(place)
     # Measures that no text has a number of come last.
     for measure, places in sorted(of_measure.items(), key=lambda item: not any(place.count for place in item[1])):
-        drawn, title = None, headed(measure, MEANT.get(measure, ""))
+        drawn, title = None, headed(*_called(measure, logits))
         if not any(place.count for place in places):
             yield Group(title, Text("no text has a number there", theme.QUIET))
             continue
@@ -77,7 +96,14 @@ def render_over(result: OverResult) -> Iterator[RenderableType]:
         elif len(places) >= CURVE_FROM:
             drawn = _curve(places)
         few = UNDER_A_CURVE if drawn is not None and places[0].head is None else ROWS_SHOWN
-        yield Group(title, *([drawn, Text()] if drawn is not None else []), _top(places, few))
+        yield Group(title, _top(places, few), *([Text(), drawn] if drawn is not None else []))
+
+
+def _called(measure: str, logits: str) -> tuple[str, str]:
+    """The whole name of a measure, and what that means."""
+    if measure in MEASURES:
+        return MEASURES[measure], f"the measure “{measure}”"
+    return measure, MEANT.get(measure, "").format(logits=logits)
 
 
 def _map(places: Sequence[OverPlace], of: str, name: str) -> RenderableType:

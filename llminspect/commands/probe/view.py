@@ -113,4 +113,7 @@ def _how(result: ProbeResult) -> Iterator[str]:
     else:
         held = f"each text was held out once, in one of {result.folds} parts"
     yield f"{name}, penalty {number(result.penalty)}; {held}; seed {result.seed}."
-    yield f"Control: {several(result.shuffles, 'shuffle')} of the labels; selectivity: what is found beyond it."
+    shuffled = (
+        f"Control: {several(result.shuffles, 'shuffle')} of the labels, the mean, and from the lowest to the highest"
+    )
+    yield f"{shuffled}; selectivity: what is found beyond the mean."
