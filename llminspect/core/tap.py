@@ -229,10 +229,12 @@ class Chain:
         return any(tap.wants(name) for tap in self.taps)
 
     def rows_wanted(self, name: str) -> frozenset[int] | None:
+        """The rows of an array that its taps only look at, and at no others; None for all of them."""
         each = [rows_wanted(tap, name) for tap in self.taps]
         return None if None in each else frozenset().union(*(rows for rows in each if rows))
 
     def see_row(self, name: str, row: int, array: Array) -> None:
+        """Show each tap one row of an array, [..., width], that wants it."""
         for tap in self.taps:
             see_row(tap, name, row, array)
 

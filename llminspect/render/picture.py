@@ -11,7 +11,7 @@ import re
 from html import escape
 
 from rich.cells import get_character_cell_size
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.segment import Segment
 from rich.style import Style
 
@@ -97,7 +97,7 @@ def _short(value: float) -> str:
 def html(rendering: RenderableType, width: int, theme: Theme) -> str:
     """The rendering in `width` columns as a page."""
     console = unseen(width)
-    console.print(rendering)
+    console.print(Group(rendering))  # Of a text alone rich makes one of its own.
     return _in_cells(console.export_html(theme=THEMES[theme], code_format=_HTML))
 
 
@@ -121,7 +121,7 @@ def _in_cell(found: re.Match[str]) -> str:
 def text(rendering: RenderableType, width: int, _: Theme = "light") -> str:
     """The rendering in `width` columns without colours; no line ends in spaces."""
     console = unseen(width, colors=False)
-    console.print(rendering)
+    console.print(Group(rendering))  # Of a text alone rich makes one of its own.
     return "\n".join(line.rstrip() for line in console.export_text().split("\n"))
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
+from llminspect.render import picture
 from llminspect.render.prose import Text
 from llminspect.render.section import headed, remark, section
 from llminspect.render.table import table
@@ -49,3 +50,10 @@ def test_styles_stay_where_they_were() -> None:
     spans = [line.plain[span.start : span.end] for line in made.wrap(Console(), 12) for span in line.spans]
     assert spans == ["layer 10"]
     assert type(made.copy()) is Text and type(Text("\n").join([made, made])) is Text
+
+
+def test_a_text_alone_is_folded_as_one_among_others() -> None:
+    """A file, and a notebook: no space before the end of a line."""
+    line = Text("is there already: " + "x" * 90)
+    for page in (picture.html(line, 100, "light"), picture.notebook(line, 100)):
+        assert "already:\n" in page

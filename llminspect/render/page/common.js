@@ -34,7 +34,8 @@ const readable = (token) => (token.text.includes("\ufffd") && token.bytes
   ? make("bdi", { class: "quiet" }, `‹${token.bytes.toUpperCase().replace(/../g, (byte) => (byte === "20" ? "·" : byte))}›`) : quoted(token.text));
 /** What stands in a sentence, in quotes: it can be told from the sentence's own words. */
 const inQuotes = (shown) => make("bdi", {}, "“", shown, "”");
-const percent = (share) => (share === null ? "?" : (100 * share).toFixed(share < 0.1 ? 2 : 1) + "%");
+/** In a column of many all with as many decimals. */
+const percent = (share, decimals = share < 0.1 ? 2 : 1) => (share === null ? "?" : (100 * share).toFixed(decimals) + "%");
 
 /** From these shares on the other of black and white is read better on the colour: when dark, and when light. */
 const TURNS = { middle: 0.635, high: 0.803 };

@@ -12,7 +12,7 @@ function changing(part, option, values, ...words) {
 }
 const passed = (part) => command(changing(part, "--lens", 0));
 const ofHead = (part, head) => command(changing(part, "--query", 1, "--layer", String(head.layer), "--head", String(head.head)));
-const next = (token) => [quoted(token.text), percent(token.prob), bar(token.prob)];
+const next = (token) => [quoted(token.text), percent(token.prob, 2), bar(token.prob)];
 const others = (tokens) => words(tokens.flatMap((one) => [make("span", { class: "unbroken other" }, quoted(one.text), ` ${percent(one.prob)}`), " "]));
 const FOLDED = 12;
 const PROBABLE = "bar: how probable, from 0 to 100%";
@@ -103,7 +103,7 @@ function answer(chosen) {
   const { forward } = real.each[chosen], logits = column(forward.result.next.map((one) => one.logit));
   const given = real.tokens[chosen + 1];
   return [passed(forward), make("p", {}, "After ", readable(real.tokens[chosen]), " most probable:"),
-    rowsOf(["token", "logit", "probability", ""], forward.result.next.map((one, at) => [quoted(one.text), logits[at], percent(one.prob), bar(one.prob)]),
+    rowsOf(["token", "logit", "probability", ""], forward.result.next.map((one, at) => [quoted(one.text), logits[at], percent(one.prob, 2), bar(one.prob)]),
       given ? forward.result.next.findIndex((one) => one.id === given.id) : null),
     remark(PROBABLE + (given ? "; orange frame: the token that the text has there, where it is among them" : ""))];
 }
@@ -123,5 +123,5 @@ function lensOf(chosen) {
 function changed(part) {
   const done = part.result.change.experiments.map((one) => `${one.kind} ${one.where} (${one.what ?? ""})`).join(", ");
   return [command(part), make("p", {}, named(done)), rowsOf(["next token", "before", "", "after", ""], part.result.change.tokens.slice(0, 8).map((one) =>
-    [quoted(one.text), percent(one.prob_before), bar(one.prob_before), percent(one.prob_after), bar(one.prob_after)])), remark(PROBABLE)];
+    [quoted(one.text), percent(one.prob_before, 2), bar(one.prob_before), percent(one.prob_after, 2), bar(one.prob_after)])), remark(PROBABLE)];
 }
