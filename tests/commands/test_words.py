@@ -29,6 +29,19 @@ def test_what_is_shown_is_explained(called: Program, arguments: tuple[str, ...],
     assert shown.count("KL: ") <= 1
 
 
+def test_the_answer_comes_before_its_numbers_and_a_head_has_a_name(called: Program) -> None:
+    shown = called("forward", *IDS, "--ablate", "0.1").out
+    places = [shown.index(part) for part in ("0.1: head 1 of layer 0", "the answer ", "logit change", "KL: how far")]
+    assert places == sorted(places)
+    assert "head" not in called("forward", *IDS, "--ablate", "0.attention").out.partition("ablate")[2]
+
+
+def test_only_a_key_says_what_is_there(called: Program) -> None:
+    assert "the first one after it" in " ".join(called("tokenize", "A cat", "--model", "toy-attention").out.split())
+    assert "strongest: layer.head" in called("attend", *IDS).out
+    assert called("head", "0.1", *IDS[2:]).out.partition("What it writes")[0].count("A head is one of several") == 1
+
+
 def test_numbers_of_one_quantity_have_the_same_decimals(called: Program) -> None:
     kl = re.findall(r"KL\(\w ‖ \w\) = [\d.]+", called("diff", "hello", "--against", "world", "--model", "toy").out)
     assert len({len(found.partition(".")[2]) for found in kl}) == 1 == len(kl) - 1

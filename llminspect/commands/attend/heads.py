@@ -133,7 +133,8 @@ def _habits(overview: Overview) -> RenderableType:
         strongest = "" if value is None else f"{layer}.{head} ({fixed(value, 2)})"
         rows.append([mark, name, counts[name], strongest, MEANINGS[name]])
     columns: list[str | Column] = ["", "habit", "heads", "strongest", Column("on this text it", quiet=True)]
-    return table(columns, rows)
+    note = "strongest: layer.head of the one that does it most, and its mean weight there; of diffuse its mean entropy"
+    return table(columns, rows, note=note)
 
 
 def _strongest(overview: Overview, habit: str) -> tuple[int, int, float | None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 
-from llminspect.core.numbers import added_up, column, count, largest_first, number, percent, ranges, several
+from llminspect.core.numbers import added_up, column, count, fixed, largest_first, number, percent, ranges, several
 from llminspect.core.written import digits_for, read
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
@@ -132,7 +132,7 @@ def attribution(found: Attribution) -> RenderableType:
         signed_bars(
             [label for label, _ in largest],
             [value for _, value in largest],
-            title=f"attribution: what adds most to the {name} (of {count(len(parts))} parts)",
+            title=f"attribution: what adds most to the {name}, or takes most from it (of {count(len(parts))} parts)",
         ),
         Text(),
     ]
@@ -159,9 +159,10 @@ def attribution(found: Attribution) -> RenderableType:
     terms |= {"states": sum(kept)} if kept else {}
     terms |= {"bias": found.bias} if found.bias else {}
     terms |= {} if found.experiment is None else {"experiment": found.experiment}
-    shown, sign, total = added_up(list(terms.values()), found.sum, 6)
+    shown, sign, total = added_up(list(terms.values()), found.sum)
     added = " + ".join(f"{part} {value}" for part, value in zip(terms, shown, strict=True))
-    computed = f"the model computed {number(found.logit, 6)} (rounding: {number(rest, 1)})"
+    logit = fixed(found.logit, len(total.partition(".")[2]))
+    computed = f"the model computed {logit} (rounding: {number(rest, 1)})"
     views.append(Text(f"{added} {sign} {total}; {computed}"))
     views.append(Text("the final norm is taken with the scale that it has for the whole stream", theme.QUIET))
     return Group(*views)
@@ -212,7 +213,10 @@ def masked(found: Sequence[FilledMask], *, of_text: bool) -> RenderableType:
 
 
 KL_KEY = "KL: how far two lists of probabilities are apart, in bits; 0 if they are the same, without an upper end"
-LOGIT_KEY = "only differences between logits count; a probability falls where other logits rise more than its own"
+LOGIT_KEY = (
+    "only differences between logits count: a probability can fall though its logit rises, if the other logits rise "
+    "more, and rise though its logit falls, if they fall more"
+)
 
 
 def change(baseline: Baseline, found: AnswerChange) -> RenderableType:
@@ -225,14 +229,14 @@ def change(baseline: Baseline, found: AnswerChange) -> RenderableType:
     moved = f"the answer stays {after}" if before == after else f"the answer moves from {before} to {after}"
     compared = two_probabilities(rows, ("before", "after", "logit change"), 12)
     # Nothing but a gap after a token, which may be a comma, and no number parted from its name.
-    lines: list[RenderableType] = [Entries([Text(moved), Text(f"KL(before ‖ after) = {number(found.kl)} bits")])]
+    answer = Entries([Text(moved, theme.STRONG), Text(f"KL(before ‖ after) = {number(found.kl)} bits")])
+    lines: list[RenderableType] = []
     if found.difference is not None and found.target is not None and found.versus is not None:
         names = (quoted(token.text) for token in (found.target, found.versus))
         left, right = (f"logit({name})" for name in names)
         lines.append(Text(f"{left} - {right}: {' before, '.join(column(found.difference))} after", theme.QUIET))
-    return Group(
-        *experiments_made(found.experiments), compared, *lines, remark(f"{KL_KEY}. Logit change: {LOGIT_KEY}.")
-    )
+    key = remark(f"{KL_KEY}. Logit change: {LOGIT_KEY}.")
+    return Group(*experiments_made(found.experiments), answer, compared, *lines, key)
 
 
 def two_probabilities(
@@ -258,7 +262,9 @@ DROWNS = 4
 def experiments_made(experiments: Sequence[Experiment]) -> list[RenderableType]:
     """What was done, and for each direction that was added how long it is beside what it was added to."""
     made = ", ".join(f"{entry.kind} {entry.where} ({entry.what})" for entry in experiments)
-    lines = [
+    heads = dict.fromkeys(entry.where for entry in experiments if entry.where.replace(".", "", 1).isdecimal())
+    lines = [f"{where}: head {where.partition('.')[2]} of layer {where.partition('.')[0]}" for where in heads]
+    lines += [
         _length(entry.where, entry.length)
         for entry in experiments
         if entry.length is not None and math.isfinite(entry.length)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 
 from llminspect.arguments.words import WORD_STARTS
+from llminspect.commands.attend.heads import HEAD
 from llminspect.core.numbers import count, number, percent, ranges, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, spark_row
@@ -33,7 +34,7 @@ BAR = 12
 @paged
 def render(result: HeadResult) -> Iterator[RenderableType]:
     """The head, part by part."""
-    yield _named(result)
+    yield Group(_named(result), remark(HEAD))
     yield from ov_parts(result.ov)
     yield from qk_parts(result.qk)
     if result.habits is not None:
@@ -67,7 +68,7 @@ def ov_parts(ov: OvCircuit) -> Iterator[RenderableType]:
     yield section(
         "What it writes (OV): the logits that a token raises when the head looks at it", table(columns, rows, note=note)
     )
-    line = Text("whichever token it looks at, it raises  ", theme.QUIET).append_text(listed(ov.constant.writes))
+    line = Text("whatever it looks at, it raises  ", theme.QUIET).append_text(listed(ov.constant.writes))
     yield line.append(f"   size {number(ov.constant.size, 3)}", theme.QUIET)
     yield directions(ov)
 
@@ -167,7 +168,7 @@ def notes(result: HeadResult | NeuronResult | FeaturesResult, *, lists: bool = T
     """What is listed, where there are `lists`, and what the numbers hold."""
     if lists:
         yield f"The lists hold only {WORD_STARTS} (--no-words: all)." if result.words else "The lists hold all tokens."
-    if result.folded:
+    if lists and result.folded:
         yield f"In the numbers: {'; '.join(result.folded)}."
     if result.left_out:
         yield f"Left out: {'; '.join(result.left_out)}."

@@ -111,8 +111,9 @@ def token_table(result: TokenizeResult) -> RenderableType:
     left_out = len(tokens) - len(shown)
     if left_out:
         rows.insert(HEAD, ["⋮", *[""] * (len(columns) - 1)])
-    note = f"{several(left_out, 'token')} left out in the middle; --json has all of them" if left_out else ""
-    return Group(table(columns, rows), *([Text(note, theme.QUIET)] if note else []))
+    notes = [f"{several(left_out, 'token')} left out in the middle; --json has all of them"] if left_out else []
+    notes += ["span: the first byte of the text that is in the token, and the first one after it"] if spans else []
+    return table(columns, rows, note="; ".join(notes))
 
 
 def cell(token: dict[str, Any]) -> str:
