@@ -68,7 +68,7 @@ def ov_parts(ov: OvCircuit) -> Iterator[RenderableType]:
     yield section(
         "What it writes (OV): the logits that a token raises when the head looks at it", table(columns, rows, note=note)
     )
-    line = Text("whatever it looks at, it raises  ", theme.QUIET).append_text(listed(ov.constant.writes))
+    line = Text("whichever token it looks at, it raises  ", theme.QUIET).append_text(listed(ov.constant.writes))
     yield line.append(f"   size {number(ov.constant.size, 3)}", theme.QUIET)
     yield directions(ov)
 
