@@ -265,6 +265,7 @@ def test_the_picture_fits(columns: str, called: Program) -> None:
     for part in ("3 features of layers.0.output", "world", "the loss recovered", "Feature 1", "steer feature.1 (+ 3)"):
         assert part in " ".join(shown.split())
     assert max(map(len, shown.splitlines())) <= int(columns)
+    assert "head 1 of" not in shown
     assert "SAELens" in called("features", TOY, "--model", "toy", "--feature", "0").out
 
 
@@ -273,5 +274,8 @@ def test_a_sentence_about_lists_stands_below_lists_only(called: Program) -> None
     found = llminspect.features(TOY, "hello world !", "toy")
     assert "The lists hold" in called(*call).out and "The lists hold" in shown(render(found), 80)
     assert "The lists hold" not in shown(render(replace(found, features=[])), 80)
+    numbers = replace(found, folded=["the gain"])
+    assert "In the numbers: the gain." in shown(render(numbers), 80)
+    assert "In the numbers" not in shown(render(replace(numbers, features=[])), 80)
     begun = shown(render(replace(found, words=True)), 80)
     assert f"The lists hold only {WORD_STARTS} (--no-words: all)." in " ".join(begun.split())

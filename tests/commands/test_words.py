@@ -36,7 +36,7 @@ def test_the_answer_comes_before_its_numbers_and_a_head_has_a_name(called: Progr
     assert "head" not in called("forward", *IDS, "--ablate", "0.attention").out.partition("ablate")[2]
 
 
-def test_only_a_key_says_what_is_there(called: Program) -> None:
+def test_what_has_no_heading_has_a_key(called: Program) -> None:
     assert "the first one after it" in " ".join(called("tokenize", "A cat", "--model", "toy-attention").out.split())
     assert "strongest: layer.head" in called("attend", *IDS).out
     assert called("head", "0.1", *IDS[2:]).out.partition("What it writes")[0].count("A head is one of several") == 1
@@ -47,5 +47,8 @@ def test_numbers_of_one_quantity_have_the_same_decimals(called: Program) -> None
     assert len({len(found.partition(".")[2]) for found in kl}) == 1 == len(kl) - 1
     shown = called("forward", "world", "--model", "toy").out
     assert "!      2.62  64.80%" in shown and shown.endswith("  64.80%\n")
+    sums = called("forward", *IDS, "--attribution").out
+    added, computed = re.findall(r"[=≈] (-?[\d.]+); the model computed (-?[\d.]+)", " ".join(sums.split()))[0]
+    assert added == computed and "." in added
     lens = called("forward", "A cat sat", "--model", "toy-attention", "--lens", "--target", "cat", COLUMNS="80").out
     assert lens.count("47.84%") == 4 and "47.8%" not in lens

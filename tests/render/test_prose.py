@@ -53,7 +53,9 @@ def test_styles_stay_where_they_were() -> None:
 
 
 def test_a_text_alone_is_folded_as_one_among_others() -> None:
-    """A file, and a notebook: no space before the end of a line."""
-    line = Text("is there already: " + "x" * 90)
+    """A picture's letters, a page and a notebook: no space before the end of a line, no number torn from its word."""
+    line = Text("is there already: " + "x" * 90 + " layer 10")
+    for page in (picture.text(line, 116), picture.html(line, 116, "light"), picture.notebook(line, 116)):
+        assert "x\nlayer 10" in page
     for page in (picture.html(line, 100, "light"), picture.notebook(line, 100)):
         assert "already:\n" in page

@@ -262,8 +262,9 @@ DROWNS = 4
 def experiments_made(experiments: Sequence[Experiment]) -> list[RenderableType]:
     """What was done, and for each direction that was added how long it is beside what it was added to."""
     made = ", ".join(f"{entry.kind} {entry.where} ({entry.what})" for entry in experiments)
-    heads = dict.fromkeys(entry.where for entry in experiments if entry.where.replace(".", "", 1).isdecimal())
-    lines = [f"{where}: head {where.partition('.')[2]} of layer {where.partition('.')[0]}" for where in heads]
+    places = [where.split(".") for where in dict.fromkeys(entry.where for entry in experiments)]
+    heads = [place for place in places if len(place) == 2 and all(map(str.isdecimal, place))]
+    lines = [f"{layer}.{head}: head {head} of layer {layer}" for layer, head in heads]
     lines += [
         _length(entry.where, entry.length)
         for entry in experiments
