@@ -68,12 +68,25 @@ def test_a_slip_is_answered_in_words(called: Program, arguments: list[str], word
     assert words in called(*arguments).err
 
 
-def test_unknown_command_is_wrong_usage(program: Program) -> None:
-    result = program("tokenise", "a")
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("tokenise", "did you mean tokenize?"),
+        ("attention", "llminspect help attention says what it is"),
+        ("Logits", "llminspect help Logits says what it is and which command shows it"),
+        ("residual stream", "llminspect help residual stream says"),
+        ("The capital of France is", "a command comes before the text"),
+        ("download", "llminspect --help lists the commands"),
+    ],
+)
+def test_an_unknown_command_is_answered_by_what_can_have_been_meant(program: Program, word: str, hint: str) -> None:
+    result = program(word, "a")
     assert result.code == 2
     assert result.out == ""
     assert len(result.err.splitlines()) == 1
-    assert "No such command 'tokenise'. Did you mean 'tokenize'?" in result.err
+    assert f"there is no command {word!r} ({hint}" in result.err
+    if hint.startswith("llminspect help"):
+        assert program("help", *word.split()).code == 0
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 from llminspect.analysis.term_list import TERMS
@@ -66,3 +67,19 @@ def unknown_topic(word: str, commands: tuple[str, ...] = ()) -> UsageError:
     near = [names[name] for name in get_close_matches(plain(word), names, 3, 0.6)]
     hint = f"did you mean {' or '.join(near)}?" if near else "llminspect help lists the topics"
     return UsageError(f"there is no topic and no command {word!r}", hint)
+
+
+def unknown_command(word: str, commands: Sequence[str]) -> UsageError:
+    """What to raise for a word that stands where a command should, and is none: it names what can have been meant."""
+    from difflib import get_close_matches
+
+    if near := get_close_matches(word.casefold(), commands, 2, 0.7):
+        hint = f"did you mean {' or '.join(near)}?"
+    elif term_of(word):
+        hint = f"llminspect help {word} says what it is and which command shows it"
+    elif len(word.split()) > 1:
+        hint = 'a command comes before the text: llminspect forward "TEXT"'
+    else:
+        hint = "llminspect --help lists the commands"
+    shown = word if len(word) <= 40 else f"{word[:39]}…"
+    return UsageError(f"there is no command {shown!r}", hint)

@@ -117,11 +117,16 @@ class LazyCommands(TyperGroup):
         return list(self.known.names())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in self.known.names():
-            # Where the library looks for what is near to a misspelt name.
-            self.commands: dict[str, Any] = dict.fromkeys(self.known.names())
-            return None
-        return command_of(cmd_name, self.known.function(cmd_name))
+        return command_of(cmd_name, self.known.function(cmd_name)) if cmd_name in self.known.names() else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        # The library answers a flag in a command's place, and whatever stands there while Tab completes.
+        if name in self.known.names() or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        from llminspect.analysis.terms import unknown_command
+
+        raise unknown_command(name, self.known.names())
 
 
 @cache
