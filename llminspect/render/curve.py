@@ -187,9 +187,11 @@ def series(
     limits: tuple[float, float],
     level: tuple[str, float] | None = None,
     percents: bool = False,
+    first: str = "",
 ) -> Drawn:
     """The curves over `places`, which are named below; the first stands in front. `level` is a line across with its
-    name. What lies outside `limits` is drawn at the edge.
+    name. What lies outside `limits` is drawn at the edge. `first` is what the name of the first place means, where that
+    is not one of those that `axis` counts.
 
     Raises ValueError for curves of other lengths than there are places.
     """
@@ -226,26 +228,32 @@ def series(
             found = Text(no_wrap=True, overflow="crop")
             yield found.append(ticks.get(index, "").rjust(margin) + " │", theme.QUIET).append_text(cells)
         yield Text(" " * margin + " └" + "─" * columns, theme.LINE, no_wrap=True, overflow="crop")
-        yield Text(" " * (margin + 2) + _names(places, at, columns), theme.QUIET, no_wrap=True, overflow="crop")
-        yield from _legend(lines, level, axis, options.max_width)
+        yield Text(
+            " " * (margin + 2) + _names(places, at, int(bool(first))), theme.QUIET, no_wrap=True, overflow="crop"
+        )
+        key = [f"{places[0]} {first}", f"→ {axis}"] if first else [f"→ {axis}"]
+        yield from _legend(lines, level, key, options.max_width)
 
     return Drawn(draw, least=30)
 
 
-def _names(places: Sequence[str], at: Sequence[int], columns: int) -> str:
-    """The names of the places, or of every second, fifth, tenth … of them, so that all find room; and of the last."""
+def _names(places: Sequence[str], at: Sequence[int], ahead: int) -> str:
+    """The names of the places, or of every second, fifth, tenth … of them, so that all find room; and of the last.
+    So many stand `ahead` of those that are counted.
+    """
     names = [visible(name) for name in places]
     last = max(0, at[-1] - width(names[-1]) + 1)
     most = max(map(width, names))
     step = next((step for step in (1, 2, 5, 10, 20, 50) if at[-1] * step >= (most + 1) * (len(at) - 1)), 100)
     line = ""
-    for name, x in zip(names[:-1:step], at[:-1:step], strict=True):
-        if x + width(name) < last:
-            line += " " * (x - width(line)) + name
+    for index in (*range(ahead), *range(ahead, len(names) - 1, step)):
+        free = not line or at[index] > width(line)
+        if free and at[index] + width(names[index]) < last:
+            line += " " * (at[index] - width(line)) + names[index]
     return line + " " * (last - width(line)) + names[-1]
 
 
-def _legend(lines: Sequence[Series], level: tuple[str, float] | None, axis: str, cells: int) -> Iterator[Text]:
+def _legend(lines: Sequence[Series], level: tuple[str, float] | None, key: Sequence[str], cells: int) -> Iterator[Text]:
     """What the signs mean, in as many lines as it takes."""
     parts = [
         Text.assemble(
@@ -254,7 +262,7 @@ def _legend(lines: Sequence[Series], level: tuple[str, float] | None, axis: str,
         for line in lines
     ]
     parts += [Text(f"┈ {level[0]}", theme.QUIET)] if level is not None else []
-    parts.append(Text(f"→ {axis}", theme.QUIET))
+    parts += [Text(text, theme.QUIET) for text in key]
     found = Text()
     for part in parts:
         if found and found.cell_len + part.cell_len + 3 > cells:

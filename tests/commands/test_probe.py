@@ -205,6 +205,9 @@ def test_it_is_drawn_at_every_width(called: Program, tmp_path: Path, width: int)
         "always predicting “animal”",
     ):
         assert part in words, part
+    assert "E embedding" not in words
+    words = " ".join(called("probe", path, "--shuffles", "1", COLUMNS=str(width)).out.split())
+    assert "└─" in words and "E embedding → after layer" in words
     if width == 80:
         assert "95% interval control control range" in words
         saved = tmp_path / "picture.svg"

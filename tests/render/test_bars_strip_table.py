@@ -187,6 +187,18 @@ def test_places_along_an_axis_are_named_evenly(width: int) -> None:
     assert len({later - before for before, later in pairwise(names[:-1])}) == 1 and names[-1] == 29
 
 
+@pytest.mark.parametrize("width", [40, 60, 80, 160])
+def test_a_place_ahead_of_those_that_are_counted_has_its_name_and_its_key(width: int) -> None:
+    places = ["E", *map(str, range(30))]
+    line = Series("●", Style(), "mean", [0.0] + [1.0] * 30)
+    *drawn, axis, key = lines(series([line], places, axis="after layer", limits=(0, 1), first="embedding"), width)
+    begin = axis.index("E")
+    assert drawn[-2].index("●") == begin and drawn[0].index("●") > begin and "E embedding   → after layer" in key
+    names = [int(name) for name in axis.split()[1:]]
+    apart = {later - before for before, later in pairwise(names[:-1])}
+    assert len(apart) == 1 and names[0] in (0, *apart) and names[-1] == 29
+
+
 @pytest.mark.parametrize("end", [[], [1.25]], ids=["a bar last", "a number last"])
 def test_the_longer_of_two_bars_is_that_of_the_larger_number(end: list[Cell]) -> None:
     """On every page: the columns of a table's bars shrink together."""

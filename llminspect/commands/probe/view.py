@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SHOWN_CLASSES = 8
 MOST_ROWS = 8
 """Layers of which all have a row; more are drawn as a curve."""
+EMBEDDING = "E"
+"""Below the curve, where places may be a cell apart."""
 
 
 @paged
@@ -48,7 +50,7 @@ def _headline(result: ProbeResult) -> RenderableType:
 
 
 def _curve(result: ProbeResult) -> RenderableType:
-    places = result.layers
+    places = result.layers if result.embedding is None else [result.embedding, *result.layers]
     of_numbers = result.classes is None
     floor = 0.0 if of_numbers else result.baseline.accuracy or 0.0
     lines = [
@@ -56,11 +58,13 @@ def _curve(result: ProbeResult) -> RenderableType:
         Series("○", theme.POINTS[1], "shuffled labels", [place.control for place in places]),
     ]
     lowest = min(floor, *(min(place.control, place.low) for place in places))
-    names = [str(place.layer) for place in places]
+    names = [EMBEDDING if place.layer is None else str(place.layer) for place in places]
+    first = "embedding" if result.embedding is not None else ""
     # From a whole tenth on; what is far below the mean number is drawn at the edge.
     limits = (max(math.floor(10 * lowest) / 10, -1.0), 1.0)
     level = ("the mean number" if of_numbers else "the most frequent class", floor)
-    return series(lines, names, axis="after layer", limits=limits, level=level, percents=not of_numbers)
+    percents = not of_numbers
+    return series(lines, names, axis="after layer", limits=limits, level=level, percents=percents, first=first)
 
 
 def _table(result: ProbeResult) -> RenderableType:
