@@ -45,7 +45,7 @@ class Entries(Text):
             if filled and filled[-1].cell_len + len(GAP) + entry.cell_len <= width:
                 filled[-1].append(GAP).append_text(entry)
             else:
-                filled.append(entry.copy())
+                filled.append(Text().append_text(entry))  # A copy would give its style to those that follow.
         shown = (filled or [Text()])[: 1 if self.one_line else None]
         return Lines(part for line in shown for part in line.wrap(console, width, **settings))
 

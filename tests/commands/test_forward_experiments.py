@@ -158,7 +158,7 @@ def test_below_the_map_of_the_stream_stands_why_it_is_patched_there(called: Prog
     found = llminspect.forward([5, 6, 7, 8], str(GOLDEN / "llama"), patch=[5, 9, 7, 8]).sweep
     assert found is not None
     carried = why_there(replace(found, together=[1.0, 0.5, 0.49]))
-    assert carried == "the words that differ carry half of the answer up to layer 1; patched there:"
+    assert carried == "the words that differ carry at least half of the answer up to layer 1; patched there:"
     none = why_there(replace(found, together=[0.49, 0.1]))
     assert none == "nowhere do the words that differ carry half of the answer; patched after layer 0:"
 

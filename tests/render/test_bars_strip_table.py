@@ -180,6 +180,14 @@ def test_a_bar_goes_before_entries_are_folded() -> None:
     assert ["█" in lines(made, width)[-1] for width in (80, 60)] == [True, False]
 
 
+@pytest.mark.parametrize("width", [30, 15])
+def test_an_entry_has_its_style_alone(width: int) -> None:
+    """On one line with others as on a line of its own."""
+    console = Console(width=width)
+    made = console.render(Entries([Text("the answer", "bold"), Text("a number")]))
+    assert {each.text.strip() for each in made if each.style is not None and each.style.bold} == {"the answer"}
+
+
 @pytest.mark.parametrize("width", [60, 80, 160])
 def test_places_along_an_axis_are_named_evenly(width: int) -> None:
     drawn = series([Series("●", Style(), "mean", [0.5] * 30)], [str(at) for at in range(30)], axis="x", limits=(0, 1))

@@ -307,6 +307,6 @@ def aligned_line(aligned: Aligned) -> str:
             runs.append([(here, there)])
     sides = [(ranges(here for here, _ in run), ranges(there for _, there in run)) for run in runs]
     line = "position = position of the other text: " + ", ".join(f"{here} = {there}" for here, there in sides)
-    left = [(aligned.left_out, "here"), (aligned.left_out_there, "there")]
+    left = [(aligned.left_out, "here"), (aligned.left_out_there, "in the other text")]
     out = " and ".join(f"{ranges(positions)} {where}" for positions, where in left if positions)
     return line + (f"; left out: {out}" if out else "")

@@ -144,7 +144,7 @@ def why_there(found: Sweep) -> str:
 
     layer, carries = deepest(found)
     if carries:
-        return f"the words that differ carry half of the answer up to layer {layer}; patched there:"
+        return f"the words that differ carry at least half of the answer up to layer {layer}; patched there:"
     return f"nowhere do the words that differ carry half of the answer; patched after layer {layer}:"
 
 
