@@ -45,7 +45,7 @@ def column(values: Iterable[float], digits: int = 4) -> list[str]:
     """
     values = [value if isinstance(value, (int, np.integer)) else _shortest(value) for value in values]
     finite = [abs(value) for value in values if math.isfinite(value) and value != 0]
-    if not finite or max(finite) >= 1e6 or max(finite) < 1e-3:
+    if not finite or max(finite) >= 1e6 or max(finite) < 1e-4:
         texts = [number(value, digits) for value in values]
     else:
         most = max(0, digits - 1 - math.floor(math.log10(max(finite))))

@@ -29,8 +29,10 @@ HEAVY, LIGHT = 0.5, 0.2
 THICKEST, THINNEST = 0.6, 0.12
 """Of a curve in a picture, in the width of a cell."""
 _SIGNS = (
-    ("####", "above 0", theme.POSITIVE), ("# #", "below 0", theme.NEGATIVE), ("####", "both", theme.LINE)
-)  # fmt: skip
+    (frozenset([True]), "####", "above 0", theme.POSITIVE),
+    (frozenset([False]), "# #", "below 0", theme.NEGATIVE),
+    (frozenset([True, False]), "####", "both in one line", theme.LINE),
+)
 _BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 
@@ -80,7 +82,7 @@ def wires(ranks: Mapping[str, int], groups: Sequence[Sequence[Wire]], most: int)
                 continue
             yield from (_curves if isinstance(console, PictureConsole) else _dots)(graph, names, shown)
             line = "━" if isinstance(console, PictureConsole) else "⠶"
-            yield from _below(sizes, shown, len(names), len(ranks), line)
+            yield from _below(sizes, shown, graph, len(ranks), line)
             return
         yield remark("There is no room to draw the graph here.")
 
@@ -189,10 +191,15 @@ def _curves(graph: _Graph, names: Sequence[str], shown: Sequence[Wire]) -> Itera
     yield from _lettered(Canvas(graph.columns, graph.rows), graph, names, shown)
 
 
-def _below(sizes: list[int], shown: Sequence[Wire], nodes: int, of_nodes: int, line: str) -> Iterator[RenderableType]:
-    """The key, its lines as those of the graph are; and what is left out."""
-    largest = max(abs(wire.value) for wire in shown)
-    signs = [Text.assemble((sign.replace("#", line), style), f" {name}") for sign, name, style in _SIGNS]
+def _below(
+    sizes: list[int], shown: Sequence[Wire], graph: _Graph, of_nodes: int, line: str
+) -> Iterator[RenderableType]:
+    """The key of the lines that are in the graph, as they are there; and what is left out."""
+    largest, nodes = max(abs(wire.value) for wire in shown), len(graph.row)
+    seen = {piece.signs for piece in graph.pieces}
+    signs = [
+        Text.assemble((sign.replace("#", line), style), f" {name}") for of, sign, name, style in _SIGNS if of in seen
+    ]
     yield Entries(
         [Text("the thicker a line, the larger its score:"), *signs, Text(f"the thickest: {fixed(largest, 2)}")]
     )

@@ -79,6 +79,7 @@ def test_a_file_gives_a_picture_json_and_a_page(called: Program, tmp_path: Path)
     words = ("circuit", "--over", str(file), "--model", "toy-induction", "--controls", "1")
     shown = called(*words)
     assert "What tells the texts of 2 pairs apart" in shown.out and "Mrs Hen. Mr Toad met Mrs" in shown.out
+    assert "clean, corrupt: logit of target - logit of versus after that text" in " ".join(shown.out.split())
     assert "2 pairs, each 6 gradients and at most" in shown.err
     document = called(*words, "--json", "--save", str(page), "--interactive").json
     assert_fits(document, "circuit")

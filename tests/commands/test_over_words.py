@@ -6,6 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import pytest
+
     from tests.conftest import Program
 
 TEXTS = ("Mr Toad met Mrs Hen. Mrs", "Mrs Toad met Mr Hen. Mr")
@@ -34,3 +36,22 @@ def test_a_measure_has_its_whole_name_and_its_ranking_comes_before_the_map(calle
     out = called("attend", *OVER, "--measure", "previous", stdin=RECORDS).out
     assert "weight on the token before" in out
     assert out.index("\nplace ") < out.index("layers down")
+
+
+def test_what_a_step_adds_is_of_its_layer_and_what_a_lens_reads_is_after_it(
+    called: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llminspect.commands.forward.over.CURVE_FROM", 2)
+    of_steps = called("forward", *OVER, "--attribution", stdin=RECORDS).out
+    assert "→ layer" in of_steps and "→ after layer" not in of_steps
+    assert "→ after layer" in called("forward", *OVER, "--lens", stdin=RECORDS).out
+
+
+def test_a_measure_without_numbers_says_why(called: Program) -> None:
+    found = called("attend", *OVER, "--find", "Mrs->Hen", stdin=json.dumps({"text": "Mr Toad met Mrs Hen. Mrs"}) + "\n")
+    assert "in no text does another token see the key" not in found.out
+    last = json.dumps({"text": "Mr Toad met Mrs Hen"}) + "\n"
+    alone = called("attend", *OVER, "--find", "Hen->Mrs", stdin=last).out
+    assert "in no text does another token see the key, so there is nothing to compare the weight with" in " ".join(
+        alone.split()
+    )

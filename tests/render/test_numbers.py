@@ -71,6 +71,8 @@ def test_column() -> None:
     assert column([10.123456, 0.5]) == ["10.12", " 0.50"]
     assert column([1.5, math.nan, -math.inf]) == ["1.5", "nan", " -∞"]
     assert column([-0.00001, 1.234]) == ["0.000", "1.234"]
+    assert column([1.88e-4, 8.47e-6, -3e-4], 3) == [" 0.000188", " 0.000008", "-0.000300"]
+    assert column([1.88e-5, 8.47e-6]) == ["1.88e-5", "8.47e-6"]
     assert column([]) == []
 
 

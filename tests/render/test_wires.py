@@ -79,6 +79,19 @@ def test_a_terminal_shows_names_ports_and_what_is_left_out() -> None:
         assert max(len(line) for line in text(columns).splitlines()) <= columns
 
 
+def test_the_key_names_the_kinds_of_lines_that_are_drawn() -> None:
+    def key(groups: list[list[Wire]]) -> str:
+        console = Console(file=io.StringIO(), width=100)
+        console.print(wires(NAMES, groups, 9))
+        assert isinstance(console.file, io.StringIO)
+        return console.file.getvalue().partition("its score:")[2]
+
+    assert "above 0" in key(GROUPS[:1]) and "below 0" not in key(GROUPS[:1]) and "both" not in key(GROUPS[:1])
+    assert "below 0" in key(GROUPS[1:2]) and "above 0" not in key(GROUPS[1:2])
+    together = [Wire("top", "left", 1.0), Wire("top", HOSTILE, 1.0), Wire("top", "end", -1.0)]
+    assert "above 0" in key([together]) and "both in one line" in key([together])
+
+
 def test_stronger_lines_have_more_dots() -> None:
     def dots(shown: str) -> int:
         return sum((ord(char) - 0x2800).bit_count() for char in shown if "\u2800" <= char <= "\u28ff" and char != "⠶")

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 
 from llminspect.analysis.circuit_result import CircuitEdge, CircuitNode, CircuitPair, CircuitResult
 from llminspect.commands.circuit.graph import rank_of, ways
-from llminspect.core.numbers import count, fixed, largest_first, percent, several
+from llminspect.core.numbers import column, count, fixed, largest_first, percent, several
 from llminspect.render.safe import natural, quoted, visible
 from llminspect.render.section import page, remark, section
 from llminspect.render.table import Cell, Column, table
@@ -81,7 +81,8 @@ def _pairs(pairs: Sequence[CircuitPair]) -> RenderableType:
     shares = [pair.faithfulness for pair in pairs]
     ends = f"faithfulness of single pairs: from {percent_of(min(shares))} to {percent_of(max(shares))}"
     more = f"; {several(len(pairs) - SHOWN, 'pair')} more" if len(pairs) > SHOWN else ""
-    return section("Pairs", table(columns, rows, note=f"{ends}{more}"))
+    key = "clean, corrupt: logit of target - logit of versus after that text"
+    return section("Pairs", table(columns, rows, note=f"{ends}{more}; {key}"))
 
 
 def _control(result: CircuitResult) -> str:
@@ -113,7 +114,7 @@ def _layers(result: CircuitResult) -> RenderableType:
         names = [f"{_part(node.name)} {_signed(node.score)}".strip() for node in shown]
         more = len(nodes) - len(shown)
         rows.append([layer, "   ".join(names) + (f"   and {more} more" if more else "")])
-    columns = [Column("where", whole=True), Column("nodes")]
+    columns = [Column("where", whole=True), Column("nodes, each with its score")]
     note = "score: about how many logits are lost if the node writes what it writes in the corrupt text"
     return section("Nodes", table(columns, rows, note=note))
 
@@ -140,16 +141,17 @@ def _edges(result: CircuitResult) -> RenderableType:
 
 
 def _methods(result: CircuitResult) -> RenderableType:
+    areas = column([area for method in result.methods for area in (method.cpr, method.cmd)], 3)
     rows: list[Sequence[Cell]] = [
         [
             method.name + (f", {several(method.steps, 'step')}" if method.steps > 1 else ""),
-            count(method.edges), method.cpr, method.cmd,
+            count(method.edges), cpr, cmd,
         ]
-        for method in result.methods
+        for method, cpr, cmd in zip(result.methods, areas[::2], areas[1::2], strict=True)
     ]  # fmt: skip
     columns = [
         Column("scores by", whole=True), Column(f"edges for {percent(result.keep)}", "right", whole=True),
-        Column("CPR", digits=3), Column("CMD", digits=3),
+        Column("CPR", "right", whole=True), Column("CMD", "right", whole=True),
     ]  # fmt: skip
     note = (
         "EAP: edge attribution patching, IG: with integrated gradients; "

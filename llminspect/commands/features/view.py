@@ -44,8 +44,8 @@ def _parts(result: FeaturesResult) -> Iterator[RenderableType]:
         yield from _by_itself(result, feature)
     if result.change is not None and result.baseline is not None:
         yield answers.change(result.baseline, result.change)
-    if result.features is not None or result.chosen is not None:
-        yield Group(*(remark(line) for line in notes(result, lists=bool(result.features or result.chosen))))
+    if result.features or result.chosen:
+        yield Group(*(remark(line) for line in notes(result)))
 
 
 def _headline(facts: DictionaryFacts) -> RenderableType:
@@ -88,8 +88,9 @@ def _quality(result: FeaturesResult) -> RenderableType:
     facts = [(number(sum(result.active) / len(result.active), 3), " features on, mean over the tokens")]
     if result.explained_variance is not None:
         without = result.explained_variance_without_first
-        aside = "" if without is None else f" ({number(without)} without the first token)"
-        facts.append((number(result.explained_variance), f" of the variance explained{aside}"))
+        explained, *rest = aligned(result.explained_variance, *([] if without is None else [without]))
+        aside = f" ({rest[0]} without the first token)" if rest else ""
+        facts.append((explained, f" of the variance explained{aside}"))
     loss, note = result.loss, ""
     if loss is not None and loss.recovered is not None:
         facts.append((number(loss.recovered), " of the loss recovered"))

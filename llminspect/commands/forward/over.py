@@ -54,6 +54,10 @@ MEASURES = {
 }
 """What `attend` measures of each head."""
 NAMED = {"before": "logit difference, this text", "after": "logit difference, other text"}
+NO_NUMBER = {"excess": "in no text does another token see the key, so there is nothing to compare the weight with"}
+"""Why a measure has no number in any text, where there is one reason."""
+OF_STREAMS = ("lens: ", "restored", "lost")
+"""Measures of the stream after a layer; the others are of a part of the layer."""
 HEAD_MAPS = 2
 """Maps of heads that are drawn; more measures have their tables alone."""
 
@@ -84,7 +88,7 @@ def render_over(result: OverResult) -> Iterator[RenderableType]:
     for measure, places in sorted(of_measure.items(), key=lambda item: not any(place.count for place in item[1])):
         drawn, title = None, headed(*_called(measure, logits))
         if not any(place.count for place in places):
-            yield Group(title, Text("no text has a number there", theme.QUIET))
+            yield Group(title, Text(NO_NUMBER.get(measure, "no text has a number there"), theme.QUIET))
             continue
         if places[0].head is not None and places[0].position is not None:
             pass  # More than a map has room for: the places that stand out.
@@ -130,7 +134,8 @@ def _curve(places: Sequence[OverPlace]) -> RenderableType:
     of_layers = places[0].layer is not None
     names = [str(place.layer if of_layers else place.position) for place in places]
     means = [_or(place.mean, 0.0) for place in places]
-    axis = "after layer" if of_layers else "position"
+    layers = "after layer" if places[0].measure.startswith(OF_STREAMS) else "layer"
+    axis = layers if of_layers else "position"
     line = Series("●", theme.POINTS[0], "mean", means, [(_or(a, 0.0), _or(b, 0.0)) for a, b in ends])
     return series([line], names, axis=axis, limits=limits, level=("0", 0.0))
 

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 
 from llminspect.arguments.words import WORD_STARTS
 from llminspect.commands.attend.heads import HEAD
-from llminspect.core.numbers import count, number, percent, ranges, several
+from llminspect.core.numbers import aligned, column, count, number, percent, ranges, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, spark_row
 from llminspect.render.prose import Text
@@ -76,18 +76,11 @@ def ov_parts(ov: OvCircuit) -> Iterator[RenderableType]:
 def directions(ov: OvCircuit) -> RenderableType:
     """The first singular directions, both ways along each."""
     rows: list[Sequence[Cell]] = []
-    for place, direction in enumerate(ov.directions):
-        for way, side in (("+", direction.plus), ("-", direction.minus)):
-            value = direction.value if way == "+" else None
-            rows.append(
-                [
-                    f"{place} {way}",
-                    number(value, 3) if value is not None else "",
-                    listed(side.reads),
-                    listed(side.writes),
-                ]
-            )
-    ends = f"{number(ov.singular[0], 3)} … {number(ov.singular[-1], 3)}"
+    values = column([direction.value for direction in ov.directions], 3)
+    for place, (direction, value) in enumerate(zip(ov.directions, values, strict=True)):
+        rows.append([f"{place} +", value, listed(direction.plus.reads), listed(direction.plus.writes)])
+        rows.append([f"{place} -", "", listed(direction.minus.reads), listed(direction.minus.writes)])
+    ends = " … ".join(aligned(ov.singular[0], ov.singular[-1], digits=3))
     spectrum = spark_row("singular values", ov.singular, ends, limits=(0, max(ov.singular, default=1)))
     columns = [Column("direction", whole=True), Column("value", "right", whole=True), Column("reads"), Column("raises")]
     note = "+ and -: the two ways along a direction; what is read there raises the tokens beside it, times value"
@@ -127,7 +120,8 @@ def position_part(position: PositionScores) -> RenderableType:
     """What positions add, by distance."""
     scores = position.scores
     best = max(range(len(scores)), key=scores.__getitem__)
-    ends = f"{len(scores) - 1}; highest {number(scores[best], 3)} at {best}, lowest {number(min(scores), 3)}"
+    highest, lowest = aligned(scores[best], min(scores), digits=3)
+    ends = f"{len(scores) - 1}; highest {highest} at {best}, lowest {lowest}"
     line = spark_row("distance 0", scores, f"to {ends}")
     return section("What positions add to its scores", line, note=POSITION_KINDS[position.kind])
 
@@ -135,17 +129,11 @@ def position_part(position: PositionScores) -> RenderableType:
 def habits_part(habits: HeadHabits) -> RenderableType:
     """Each measure, with its spread where there is more than one piece."""
     spread = any(not math.isnan(entry.std) for entry in habits.measures)
-    rows: list[Sequence[Cell]] = [
-        [
-            entry.measure,
-            number(entry.mean, 3),
-            None if math.isnan(entry.std) else number(entry.std, 3),
-            None if math.isnan(entry.std) else f"{number(entry.low, 3)} … {number(entry.high, 3)}",
-            entry.count,
-            entry.definition,
-        ]
-        for entry in habits.measures
-    ]
+    rows: list[Sequence[Cell]] = []
+    for entry in habits.measures:
+        mean, std, low, high = aligned(entry.mean, entry.std, entry.low, entry.high, digits=3)
+        measured = [mean, None, None] if math.isnan(entry.std) else [mean, std, f"{low} … {high}"]
+        rows.append([entry.measure, *measured, entry.count, entry.definition])
     columns = [
         Column("measure", whole=True), Column("mean", "right", whole=True),
         Column("std", "right", whole=True, spared=2) if spread else None,
@@ -164,11 +152,10 @@ def read_of(read: CorpusRead) -> str:
     return f"{several(read.tokens, 'token')} in {several(read.pieces, 'piece')} of {visible(read.path)}{rest}{skipped}"
 
 
-def notes(result: HeadResult | NeuronResult | FeaturesResult, *, lists: bool = True) -> Iterator[str]:
-    """What is listed, where there are `lists`, and what the numbers hold."""
-    if lists:
-        yield f"The lists hold only {WORD_STARTS} (--no-words: all)." if result.words else "The lists hold all tokens."
-    if lists and result.folded:
+def notes(result: HeadResult | NeuronResult | FeaturesResult) -> Iterator[str]:
+    """What is listed, and what its numbers hold."""
+    yield f"The lists hold only {WORD_STARTS} (--no-words: all)." if result.words else "The lists hold all tokens."
+    if result.folded:
         yield f"In the numbers: {'; '.join(result.folded)}."
     if result.left_out:
         yield f"Left out: {'; '.join(result.left_out)}."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 
 from llminspect.commands.head.view import listed, notes, read_of
-from llminspect.core.numbers import number, percent, several
+from llminspect.core.numbers import aligned, number, percent, several
 from llminspect.render import theme
 from llminspect.render.prose import Text
 from llminspect.render.safe import quoted, visible
@@ -39,9 +39,9 @@ def reads(result: NeuronResult) -> RenderableType:
     rows: list[Sequence[Cell]] = []
     for entry in result.reads:
         for way, tokens in (("most", entry.top), ("least", entry.bottom)):
-            first = number(tokens[0].product, 3) if tokens else ""
+            first = tokens[0].product if tokens else None
             rows.append([f"{entry.row}, {way}", first, listed(tokens)])
-    columns = [Column("row", whole=True), Column("product", "right", whole=True), Column("tokens")]
+    columns = [Column("row", whole=True), Column("product", "right", digits=3, whole=True), Column("tokens")]
     note = "products with tokens that are alone in the stream; the number is that of the first token"
     return section("What it reads", table(columns, rows, note=note))
 
@@ -49,10 +49,10 @@ def reads(result: NeuronResult) -> RenderableType:
 def writes(result: NeuronResult) -> RenderableType:
     """What is raised and lowered."""
     rows: list[Sequence[Cell]] = [
-        [way, number(tokens[0].logit, 3) if tokens else "", listed(tokens)]
+        [way, tokens[0].logit if tokens else None, listed(tokens)]
         for way, tokens in (("raises", result.writes), ("lowers", result.lowers))
     ]
-    columns = [Column("", whole=True), Column("logit", "right", whole=True), Column("tokens")]
+    columns = [Column("", whole=True), Column("logit", "right", digits=3, whole=True), Column("tokens")]
     note = f"for an activation of 1; size {number(result.size, 3)} (root mean square over the vocabulary)"
     return section("What it writes: logits, through the final norm", table(columns, rows, note=note))
 
@@ -64,16 +64,18 @@ def firing_part(firing: Firing, places: Sequence[FiringPlace]) -> RenderableType
     most = max(abs(firing.highest), abs(firing.lowest)) or 1.0
     signed = firing.lowest < 0
     shown: list[RenderableType] = []
+    lowest, highest, *at_places = aligned(firing.lowest, firing.highest, *(one.activation for one in places), digits=3)
     for index, place in enumerate(places):
         token = quoted(place.tokens[place.index])
-        where = Text.assemble((number(place.activation, 3), theme.STRONG), f" at {token} in {visible(place.path)}")
+        where = Text.assemble((at_places[index], theme.STRONG), f" at {token} in {visible(place.path)}")
         strip = value_strip(
             place.tokens, place.activations, scale="diverging" if signed else "sequential",
             limits=(-most * signed, most), name="activation", key=index == len(places) - 1,
         )  # fmt: skip
         shown += [where, strip, Text()]
+    part = "" if firing.count == firing.read.tokens else f"{several(firing.count, 'token')}: "
     spread = (
-        f"{several(firing.count, 'token')}: mean {number(firing.mean, 3)}, standard deviation {number(firing.std, 3)}, "
-        f"from {number(firing.lowest, 3)} to {number(firing.highest, 3)}, {percent(firing.above)} above 0; "
+        f"{part}mean {number(firing.mean, 3)}, standard deviation {number(firing.std, 3)}, "
+        f"from {lowest} to {highest}, {percent(firing.above)} above 0; "
     )
     return section("Where it fires", *shown[:-1], note=spread + read_of(firing.read))
