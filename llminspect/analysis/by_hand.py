@@ -15,7 +15,7 @@ from llminspect.analysis.candidates import Candidate, token_text
 from llminspect.core.array import Array, one_hot
 from llminspect.core.attention import softmax
 from llminspect.core.dataclass import dataclass
-from llminspect.core.numbers import column, number, vector
+from llminspect.core.numbers import column, fixed, number, vector
 from llminspect.core.tap import Capture
 from llminspect.core.written import digits_for, read, read_all
 from llminspect.model.opened import Model
@@ -58,9 +58,8 @@ def _whole(model: Model, capture: Capture, ids: list[int], position: int) -> Ite
     hot_V = one_hot(np.asarray([ids[position]]), sizes.V)[0]
     yield Written("x", f"one-hot row of {word!r}, id {ids[position]}", None, hot_V)
     embedded_D = capture["embedding.output"][position]
-    yield Written(
-        "e", "x · E", f"row {ids[position]} of E (counted from 0) = {_rows(params['embedding.weight'])}", embedded_D
-    )
+    table = _rows(params["embedding.weight"])
+    yield Written("e", "x · E", f"row {ids[position]} (counted from 0) of E = {table}", embedded_D)
     layer = params.layer(0)
     if "layers.0.attention.weights" in capture.arrays:
         yield from _attention(capture, layer["attention.query.weight"], position)
@@ -95,7 +94,7 @@ def _attention(capture: Capture, weight_DE: Array, position: int) -> Iterator[Wr
     )
     yield Written("q", "e · Wq", f"e · {_rows(weight_DE)}", query_E)
     yield Written("scores", "q · k for each key", f"{vector(query_E)} · Kᵀ", scores_S)
-    yield Written("scaled", "scores / √E", f"{vector(scores_S)} / √{query_E.size}", scaled_S)
+    yield Written("scaled", "scores / √(width of q)", f"{vector(scores_S)} / √{query_E.size}", scaled_S)
     yield Written("weights", "softmax(scaled)", f"e^{vector(scaled_S)} / Σ", weights_S)
     pairs = list(zip(weights_S, capture["layers.0.attention.value"][0], strict=True))
     digits = digits_for(lambda most: sum(read(w, most) * read_all(v, 4) for w, v in pairs), column(mixed_E), 3)
@@ -165,18 +164,26 @@ def _choice(logits_V: Array, answer: Candidate, whole: bool) -> Iterator[Written
 
 
 def _softmax(logits_V: Array, probabilities_V: Array) -> str:
-    """The powers, and their division by their sum."""
-    powers_V = np.exp(logits_V.astype(np.float64))
-    total, shown = powers_V.sum(), column(probabilities_V)
-    digits = digits_for(lambda most: read_all(powers_V, most) / read(total, most), shown, 4) or 4
-    divided = [*column(powers_V, digits), number(total, digits)]
+    """The powers of the logits as they are printed, and their division by their sum: as printed they add up to it."""
+    shown = column(probabilities_V)
 
-    def made(most: int) -> list[float]:
-        found_V = np.exp(read_all(logits_V, most))
-        return [*found_V, found_V.sum(), *found_V / found_V.sum()]
+    def powers_of(digits: int) -> Array:
+        return np.exp(read_all(logits_V, digits))
 
-    of_logits = digits_for(made, [*divided, *shown], 4) or 4
-    return f"e^{vector(logits_V, digits=of_logits)} / Σ e^logit = {vector(powers_V, digits=digits)} / {divided[-1]}"
+    of_logits = digits_for(lambda digits: powers_of(digits) / powers_of(digits).sum(), shown, 4) or 4
+    powers_V = powers_of(of_logits)
+
+    def divided(digits: int) -> list[str]:
+        powers = column(powers_V, digits)
+        decimals = len(powers[0].partition(".")[2])
+        return [*(power.strip() for power in powers), fixed(powers_V.sum(), decimals)]
+
+    def checked(digits: int) -> list[float]:
+        *powers, total = map(float, divided(digits))
+        return [*(power / total for power in powers), sum(powers) - total]
+
+    *powers, total = divided(digits_for(checked, [*shown, "0.000000"], 4) or 4)
+    return f"e^{vector(logits_V, digits=of_logits)} / Σ e^logit = [{', '.join(powers)}] / {total}"
 
 
 def _rows(matrix: Array) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,6 +117,7 @@ def checked(out: str) -> int:
                 if then is not shown:  # The powers of a softmax, and their sum below the line.
                     row, _, total = then.partition(" / ")
                     assert holds(made, row) and holds(np.array([made.sum()]), total), (name, step, then)
+                    assert sum(map(Decimal, texts_of(row))) == Decimal(total), (name, then)
                 else:
                     assert holds(made, shown), (name, step, shown, made)
                 count += 1
@@ -140,6 +142,11 @@ def test_the_softmax_of_a_query_of_a_real_model_holds(called: Program, head: str
     for layer in ("0", "3", "12", "29"):
         given = ("attend", "Alice gave Bob her book", "--layer", layer, "--head", head, "--query", "her")
         assert checked(called(*given, COLUMNS="400").out) >= 1
+
+
+def test_each_sign_of_a_calculation_has_a_key(called: Program) -> None:
+    out = called("forward", "hello", "--model", "toy", "--steps").out
+    assert "e^: 2.718… to the power of; Σ: the sum of; ᵀ: with its rows as columns\n" in out
 
 
 def test_what_is_not_written_with_enough_digits_is_found() -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from llminspect.core.trace import TraceStep
 
 ADDS = ("attention adds", "feed forward adds")
+_SIGNS = {"e^": "2.718… to the power of", "Σ": "the sum of", "ᵀ": "with its rows as columns"}
+"""What stands in a calculation and is no number; e alone is a vector there."""
 ROWS_SHOWN = 12
 """Layers shown in the folded trace."""
 
@@ -278,8 +280,13 @@ def calculation(steps: Sequence[Written], shown: slice | None = None) -> Rendera
     for step in steps if shown is None else steps[shown]:
         value = visible(step.value, True) if isinstance(step.value, str) else _value(step.value)
         rows.append([part for part in (step.name, step.formula, step.with_numbers, value) if part is not None])
-    title = "step by step" if shown is None else ""
-    return formula_steps(rows, title=title, least=max(len(step.name) for step in steps))
+    least = max(len(step.name) for step in steps)
+    if shown is not None:
+        return formula_steps(rows, least=least)
+    parts = "".join(part for row in rows for part in row)
+    signs = "; ".join(f"{sign}: {meaning}" for sign, meaning in _SIGNS.items() if sign in parts)
+    drawn = formula_steps(rows, title="step by step", least=least)
+    return Group(drawn, Text(), remark(signs)) if signs else drawn
 
 
 def _value(value: object) -> str:
