@@ -96,7 +96,9 @@ def test_each_background_of_a_comparison_has_a_key() -> None:
     keys = [line for line in drawn(view, 80, color=True).splitlines() if "raised number" in line or "none of" in line]
     assert len(keys) == 2 and "\x1b[38;2;26;26;26;48;2;255;154;77mï²\x1b[0m" in keys[0]
     assert "no background: in none of that tokenizer's tokens" in keys[1]
-    assert "background" not in drawn(view, 80)
+    plain = drawn(view, 80)
+    assert "background" not in plain and "blank between two │: in none of that tokenizer's tokens" in plain
+    assert "words  n a ï  v e│ │c a f é" in plain and "│·│" in plain
 
 
 def test_bytes_that_are_no_text_stay_what_they_are(called: Program) -> None:

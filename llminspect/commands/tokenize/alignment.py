@@ -53,8 +53,8 @@ def aligned(
 ) -> Drawn:
     """One line a tokenizer, the same character in the same column of each; `shared` are the spans that all have.
 
-    In colour each token has its own background, grey where all tokenizers have it; without colour │ stands at each cut.
-    A character that is cut carries the number of its parts: 🙂³.
+    In colour each token has its own background, grey where all tokenizers have it; without colour │ stands at each cut,
+    and a character that is in no token is left blank: between two │ it would be one. A character that is cut carries the number of its parts: 🙂³.
     """
     common = {tuple(span) for span in shared}
     lines = [_line(name, tokens, common) for name, tokens in models]
@@ -80,8 +80,9 @@ def aligned(
         if cut is not None:
             example = (f"{cut}²", theme.TOKEN_PARTIAL if colors else theme.QUIET)
             yield Text.assemble("a raised number, as in ", example, ": into how many tokens that character is cut")
-        if colors and any(not _parts(line, cell) for line in lines for cell in cells):
-            yield Text("no background: in none of that tokenizer's tokens", theme.QUIET)
+        if any(not _parts(line, cell) for line in lines for cell in cells):
+            sign = "no background" if colors else "blank between two │"
+            yield Text(f"{sign}: in none of that tokenizer's tokens", theme.QUIET)
         if colors and any(line.shared for line in lines) and len(lines) > 1:
             yield Text.assemble(("  ", _SHARED[0]), (" the same token in all of them", theme.QUIET))
 
@@ -148,6 +149,8 @@ def _parts(line: TokenizerLine, cell: AlignedText) -> set[int]:
 def _append(text: Text, line: TokenizerLine, cell: AlignedText, gap: int, size: int, colors: bool) -> None:
     parts = _parts(line, cell)
     shown = cell.text + (str(len(parts)).translate(_DIGITS) if len(parts) > 1 else "")
+    if not (parts or colors):
+        shown = ""
     if gap:
         text.append("│" if cell.start in line.cuts else " ", theme.LINE)
     style = _style(line, parts) if colors else Style()
