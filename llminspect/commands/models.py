@@ -110,7 +110,7 @@ def _sizes(sizes: list[StreamSize]) -> RenderableType:
     ]
     note = (
         "Across: the width D, how many numbers stand for one token. Down: the layers, each of which reads these "
-        "numbers and adds to them."
+        "numbers and adds to them. M million, B billion."
     )
     return section(
         "What one token is made of, in models large and small", rectangles(drawn, ("number", "layer")), note=note

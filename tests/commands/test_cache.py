@@ -212,6 +212,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█▏▎▍▌▋▊▉"
 @pytest.mark.parametrize("width", [60, 80, 160])
 def test_sizes_are_drawn_to_one_scale(called: Program, width: int) -> None:
     ran = called("models", "--picture", "sizes", COLUMNS=str(width))
+    assert "M million, B billion" in " ".join(ran.out.split())
     lines = ran.out.splitlines()
     assert max(map(len, lines)) <= width
     across = min(width, 100)

@@ -106,6 +106,8 @@ def test_a_sum_of_words_by_hand() -> None:
     np.testing.assert_allclose(result.vectors, [[0.8, 1.0]], rtol=1e-6)
     assert isinstance(result.nearest, list)
     assert [entry.text for entry in result.nearest] == ["!", "world", "hello"]  # type: ignore[union-attr]
+    listed = [line.split()[:2] for line in lines(render(result))]
+    assert all(row in listed for row in (["rank", "token"], ["0", "!"], ["1", "world"], ["2", "hello"]))
     without = embed_analogy(model, EmbedOptions(analogy="hello + world", exclude_inputs=True), prompt(model, "!"))
     assert [entry.text for entry in without.nearest or []] == ["!"]  # type: ignore[union-attr]
 
@@ -133,7 +135,7 @@ def test_the_one_hot_product_is_written_out() -> None:
     text = shown(render(result_of("world")))
     assert "e = x · E" in text
     assert "[[0, 1, 0]]" in text
-    assert "= [[0.3, 0.4]]" in text
+    assert "= [[0.3, 0.4]]" in text and "norm: the length of the vector" in text
 
 
 @pytest.mark.parametrize(

@@ -283,3 +283,8 @@ def as_shown(color: Color | None, system: ColorSystem) -> RGB:
     assert color is not None
     red, green, blue = color.downgrade(system).get_truecolor()
     return red, green, blue
+
+
+def test_cosines_that_are_compared_have_equal_decimals(called: Program) -> None:
+    out = called("embed", " happy glad sad big large table", "--similarity").out
+    assert "Mean cosine of these vectors with each other: 0.210. To judge a cosine" in out

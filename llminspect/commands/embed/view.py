@@ -123,8 +123,9 @@ def _table(result: EmbedResult) -> RenderableType:
     for index, (text, row_D, norm) in enumerate(zip(result.labels[:_ROWS], result.vectors, result.norms, strict=False)):
         token_id = result.tokens[index]["id"] if by_token else None
         rows.append([index, token_id, label(text), norm, vector(row_D, 4).partition("  ")[0]])
-    left = len(result.labels) - len(rows)
-    return section("", table(columns, rows), note=_more(left))
+    norm = "norm: the length of the vector, the square root of the sum of its squares"
+    more = _more(len(result.labels) - len(rows))
+    return section("", table(columns, rows), note=f"{norm}; {more}" if more else norm)
 
 
 def _sum(result: EmbedResult) -> RenderableType:
@@ -150,9 +151,9 @@ def _nearest(result: EmbedResult) -> RenderableType:
         inputs = {token_id for term in result.analogy.terms for token_id in term.ids}
         rows = [
             [rank, label(entry.text), entry.id, getattr(entry, by), "← part of the sum" if entry.id in inputs else ""]
-            for rank, entry in enumerate(entries, 1)
+            for rank, entry in enumerate(entries)
         ]
-        columns: list[str | Column] = [Column("", quiet=True), "token", "id", by, Column("", quiet=True)]
+        columns: list[str | Column] = [Column("rank", quiet=True), "token", "id", by, Column("", quiet=True)]
         title, note = f"Nearest to {result.analogy.expression.strip()}", f"The words of the sum are {kept}."
         return section(title, table(columns, rows), note=note)
     lists: list[list[Neighbour]] = result.nearest  # type: ignore[assignment]
@@ -260,14 +261,14 @@ def _how_to_judge(result: EmbedResult) -> RenderableType:
     known = result.statistics
     judged = ""
     if known.mean_cosine is not None:
-        judged += f"Mean cosine of these vectors with each other: {number(known.mean_cosine, 3)}. "
+        judged += f"Mean cosine of these vectors with each other: {fixed(known.mean_cosine, 3)}. "
         if known.anisotropy is None and len(result.vectors) > 2:
             judged += "Judge a cosine by that. "
     if known.anisotropy is not None:
         measured = known.anisotropy
         judged += (
-            f"To judge a cosine: two random tokens of the vocabulary have {number(measured.mean, 2)} ± "
-            f"{number(measured.deviation, 2)}, one pair in 100 more than {number(measured.one_in_100, 2)} "
+            f"To judge a cosine: two random tokens of the vocabulary have {fixed(measured.mean, 2)} ± "
+            f"{fixed(measured.deviation, 2)}, one pair in 100 more than {fixed(measured.one_in_100, 2)} "
             f"({count(measured.pairs)} pairs)."
         )
     return remark(judged)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from llminspect.core.trace import TraceStep
 
 ADDS = ("attention adds", "feed forward adds")
-_SIGNS = {"e^": "2.718… to the power of", "Σ": "the sum of", "ᵀ": "with its rows as columns"}
+_SIGNS = {"e^": "about 2.718 to the power of", "Σ": "the sum of", "ᵀ": "with its rows as columns"}
 """What stands in a calculation and is no number; e alone is a vector there."""
 ROWS_SHOWN = 12
 """Layers shown in the folded trace."""
