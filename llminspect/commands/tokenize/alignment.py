@@ -54,7 +54,8 @@ def aligned(
     """One line a tokenizer, the same character in the same column of each; `shared` are the spans that all have.
 
     In colour each token has its own background, grey where all tokenizers have it; without colour │ stands at each cut,
-    and a character that is in no token is left blank: between two │ it would be one. A character that is cut carries the number of its parts: 🙂³.
+    and a character that is in no token is left blank: between two │ it would be taken for one. A character that is cut
+    carries the number of its parts: 🙂³.
     """
     common = {tuple(span) for span in shared}
     lines = [_line(name, tokens, common) for name, tokens in models]
