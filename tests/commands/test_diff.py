@@ -111,7 +111,7 @@ def test_what_cannot_be_compared_is_one_line(called: Program, arguments: list[st
 def test_what_is_drawn(called: Program, width: str) -> None:
     ran = called("diff", "world", "--against", "hello", "--model", "toy", COLUMNS=width)
     assert ran.code == 0
-    assert "KL(a ‖ b)" in ran.out
+    assert "KL(a ‖ b)" in ran.out and "‖ ‖: the length of a vector" in " ".join(ran.out.split())
     assert max(map(len, ran.out.splitlines())) <= int(width)
 
 

@@ -270,6 +270,7 @@ def test_two_models_are_drawn(called: Program, small: tuple[str, str, str], widt
     assert ran.code == 0 and max(map(len, ran.out.splitlines())) <= int(width)
     for words in (
         "Where the weights are apart",
+        "‖ ‖: the root of the sum of the squares",
         "KL(a ‖ b)",
         "95%",
         "Where they are furthest apart",

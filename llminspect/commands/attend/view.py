@@ -35,7 +35,7 @@ NAMED = {
     "scaled": "scores times the scale",
     "capped": "scores after the soft cap",
     "masked": "scores after the mask",
-    "added": "what is added: ‖weight · value · W‖",
+    "added": "the length of what is added: ‖weight · value · W‖",
 }
 """The steps whose names do not say enough."""
 _EACH = 4

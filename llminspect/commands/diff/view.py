@@ -74,7 +74,7 @@ def streams(layers: Sequence[StreamDistance]) -> RenderableType:
     ]
     columns = [Column("layer", "right"), Column("cosine"), Column("distance"), Column("")]
     folded = f"{len(layers)} layers, one in {stride} shown; " if stride > 1 else ""
-    note = f"{folded}distance: ‖a - b‖ / ‖a‖ at the last position of each text"
+    note = f"{folded}distance: ‖a - b‖ / ‖a‖ at the last position of each text; ‖ ‖: the length of a vector"
     return table(columns, rows, title="how far apart the residual streams are", note=note)
 
 
@@ -107,7 +107,7 @@ def weight_parts(weights: WeightChanges, top: int) -> Iterator[RenderableType]:
     in_layers = list(dict.fromkeys(tensor.part for tensor in weights.tensors if _is_drawn(tensor)))
     if in_layers and weights.relative:
         parts += [Text(), _map(weights, in_layers)]
-    yield section("Where the weights are apart", *parts)
+    yield section("Where the weights are apart", *parts, note="‖ ‖: the root of the sum of the squares of all numbers")
     moved = sorted((tensor for tensor in weights.tensors if tensor.relative), key=lambda tensor: -tensor.relative)
     unmeasured = [tensor.name for tensor in weights.tensors if math.isnan(tensor.relative)]
     if moved:
