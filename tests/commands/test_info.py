@@ -140,16 +140,19 @@ def test_a_tokenizer_alone_is_told_of_and_no_other_command_takes_it(called: Prog
 def test_settings_read_as_plain_words() -> None:
     from llminspect.commands.info.settings import in_words
 
-    rotary = {"width": 6, "base": 50.0, "scaling": {"factor": 4.0, "gain": 1.0}, "pairs": "interleaved"}
+    rotary = {"width": 6, "base": 1000000.0, "scaling": {"factor": 4.0, "gain": 1.0}, "pairs": "interleaved"}
     experts = {"chosen": 2, "among_chosen": True, "kind": "sigmoid", "factor": 1.0, "plain_layers": [0]}
     rows = dict(
-        in_words({"rotary": rotary, "experts": experts, "causal": False, "window": None, "windowed": [0, 1, 2]})
+        in_words(
+            {"rotary": rotary, "experts": experts, "causal": False, "window": None, "windowed": [0, 1, 2], "gap": 1e-6}
+        )
     )
     assert rows == {
-        "rotary positions": "6 numbers a head, base 50, scaling factor 4, neighbours together",
+        "rotary positions": "6 numbers a head, base 1,000,000, scaling factor 4, neighbours together",
         "choice of experts": "2 for each token, their weights sum to 1: yes, weights by sigmoid, none in layers 0",
         "a token sees": "every token",
         "layers with a window": "0-2",
+        "gap": "1e-6",
     }
     state = {"heads": 4, "keys": 3, "kernel": 2, "each": "head", "named": "delta rule"}
     assert dict(in_words({"state": state, "state_layers": [0, 2]})) == {

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llminspect.core.numbers import ranges
+from llminspect.core.numbers import count, number, ranges
 
 SIZES = {
     "L": "layers",
@@ -171,7 +171,9 @@ def written(value: object, name: str = "") -> str:
     if isinstance(value, list | tuple):
         whole = all(type(item) is int for item in value)
         return ranges(value) if whole else ", ".join(map(written, value))
-    return f"{value:g}" if isinstance(value, float) else _TERMS.get(str(value), str(value))
+    if not isinstance(value, float):
+        return _TERMS.get(str(value), str(value))
+    return count(int(value)) if value.is_integer() else number(value, 6)
 
 
 def _part(name: str, value: object, words: Mapping[str, str]) -> str:
