@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.style import Style
 
-from llminspect.core.numbers import column, count, number, percent
+from llminspect.core.numbers import aligned, column, count, number, percent
 from llminspect.render import theme
 from llminspect.render.prose import Text
 from llminspect.render.ramp_key import ColorLimits, limits_of
@@ -224,8 +224,9 @@ def _columns(counts: NDArray[np.integer], height: int, margin: int) -> Iterator[
 
 def _axis(values: NDArray[np.floating], low: float, high: float, bins: int, margin: int) -> Text:
     slack = 1e-9 * (high - low)
-    left = ("≤ " if values.min() < low - slack else "") + number(low, 3)
-    right = ("≥ " if values.max() > high + slack else "") + number(high, 3)
+    first, last = aligned(low, high, digits=3)
+    left = ("≤ " if values.min() < low - slack else "") + first
+    right = ("≥ " if values.max() > high + slack else "") + last
     line = left + " " * max(1, bins - width(left) - width(right)) + right
     zero = int(-low / (high - low) * bins)
     if low < 0 < high and line[zero - 1 : zero + 2] == "   ":
@@ -238,6 +239,6 @@ def _summary(values: NDArray[np.floating], left_out: int, name: str) -> str:
         f"{count(values.size)} {visible(name)}",
         f"mean {number(float(values.mean()), 3)}",
         f"standard deviation {number(float(values.std()), 3)}",
-        f"from {number(float(values.min()), 3)} to {number(float(values.max()), 3)}",
+        "from {} to {}".format(*aligned(float(values.min()), float(values.max()), digits=3)),
     ]
     return " · ".join([*parts, f"{count(left_out)} not finite"] if left_out else parts)

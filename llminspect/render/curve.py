@@ -12,7 +12,7 @@ from rich.console import Console, ConsoleOptions
 from rich.style import Style
 
 from llminspect.core.dataclass import dataclass
-from llminspect.core.numbers import count, fixed, number
+from llminspect.core.numbers import aligned, count, fixed
 from llminspect.render import theme
 from llminspect.render.plot import Canvas, framed, room_for
 from llminspect.render.prose import Text
@@ -53,7 +53,7 @@ def curve(
     def draw(_: Console, options: ConsoleOptions) -> Iterator[Text]:
         columns = max(8, min(_COLUMNS, options.max_width - 10))
         plane = _Plane(columns, _CURVE_HEIGHT, (x_P[0], x_P[-1]), (y_P.min(), y_P.max()))
-        ends = [number(plane.high, 3), number(plane.low, 3)]
+        ends = aligned(plane.high, plane.low, digits=3)
         most = "" if counts_B is None else count(int(counts_B.max()))
         margin = max(map(width, (*ends, most)))
         yield from framed(_drawn(plane, x_P, y_P, points), axes[1], (ends[0], ends[1]), margin)
@@ -136,8 +136,9 @@ def _braille(plane: _Plane, x_P: NDArray[np.floating], y_P: NDArray[np.floating]
 
 
 def _axis(plane: _Plane, name: str, beyond: tuple[bool, bool], margin: int) -> Text:
-    left = ("≤ " if beyond[0] else "") + number(plane.across[0], 3)
-    right = f"{name} → " + ("≥ " if beyond[1] else "") + number(plane.across[1], 3)
+    first, last = aligned(*plane.across, digits=3)
+    left = ("≤ " if beyond[0] else "") + first
+    right = f"{name} → " + ("≥ " if beyond[1] else "") + last
     line = left + " " * max(1, plane.columns - width(left) - width(right)) + right
     zero = plane.column(0)
     if 0 < zero < len(line) - 1 and line[zero - 1 : zero + 2] == "   ":
@@ -199,11 +200,10 @@ def series(
         raise ValueError("a curve has a value for each place")
     low, high = limits
 
-    def tick(value: float) -> str:
-        return f"{fixed(100 * value, 0)}%" if percents else number(value, 2)
+    lowest, highest = [f"{fixed(100 * value, 0)}%" for value in limits] if percents else aligned(*limits, digits=2)
 
     def draw(_: Console, options: ConsoleOptions) -> Iterator[Text]:
-        margin = max(len(tick(value)) for value in limits)
+        margin = max(len(lowest), len(highest))
         room = max(2, options.max_width - margin - 3)
         apart = min(_WIDEST, (room - 1) // max(1, len(places) - 1))
         columns = (len(places) - 1) * apart + 1 if apart else room
@@ -223,7 +223,7 @@ def series(
                 canvas.write(x, row(top), "┬", Style(color=line.style.color))
             for x, value in zip(at, line.values, strict=True):
                 canvas.write(x, row(value), line.sign, line.style)
-        ticks = {0: tick(high), _TALL - 1: tick(low)}
+        ticks = {0: highest, _TALL - 1: lowest}
         for index, cells in enumerate(canvas.lines()):
             found = Text(no_wrap=True, overflow="crop")
             yield found.append(ticks.get(index, "").rjust(margin) + " │", theme.QUIET).append_text(cells)

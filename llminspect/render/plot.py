@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions
 from rich.style import Style
 
-from llminspect.core.numbers import number, several
+from llminspect.core.numbers import aligned, several
 from llminspect.render import theme
 from llminspect.render.grid import legend
 from llminspect.render.prose import Text
@@ -73,7 +73,7 @@ def scatter(
         exact_N2 = np.round((shown_N2 - low) / (high - low) * [columns - 1, rows - 1], 6)
         places = [(int(x), rows - 1 - int(y)) for x, y in np.rint(exact_N2)]
         entries = _draw_points(canvas, places, names, signs)
-        highest, lowest = (shorten(number(end, 3), 8) for end in (high[1], low[1]))
+        highest, lowest = (shorten(end, 8) for end in aligned(high[1], low[1], digits=3))
         margin = max(width(highest), width(lowest))
         yield from framed(canvas, visible(axes[1]), (highest, lowest), margin)
         yield _axis(canvas, low[0], high[0], visible(axes[0]), margin)
@@ -166,7 +166,8 @@ def framed(canvas: Canvas, name: str, ends: tuple[str, str], margin: int) -> Ite
 
 
 def _axis(canvas: Canvas, low: float, high: float, name: str, margin: int) -> Text:
-    left, right = number(low, 3), f"{name} → {number(high, 3)}"
+    left, last = aligned(low, high, digits=3)
+    right = f"{name} → {last}"
     gap = max(1, canvas.columns - width(left) - width(right))
     return Text(" " * (margin + 2) + left + " " * gap + right, theme.QUIET, no_wrap=True, overflow="ellipsis")
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from rich.style import Style
 
 from llminspect.core.numbers import matrix
 from llminspect.render.bars import histogram, spark_row
+from llminspect.render.curve import Series, curve, series
 from llminspect.render.plot import scatter
 from llminspect.render.section import facts, headed, steps
 from llminspect.render.tree import Branch, branch_tree
@@ -157,3 +159,13 @@ def test_a_sparkline_is_as_wide_as_the_page() -> None:
     assert lines(row, 80) == ["values " + "▁█" * 32 + "  64"]
     assert lines(row, 72) == ["values " + "▁█" * 32, "64"]
     assert lines(row, 60) == ["values " + "▅" * 32, "64; each mark the mean of 2"]
+
+
+def test_the_ends_of_an_axis_have_equal_decimals() -> None:
+    means = Series("●", Style(), "mean", [4.97, -0.84])
+    drawn = lines(series([means], ["0", "1"], axis="layer", limits=(-0.84, 4.97)), 40)
+    assert [line.partition("│")[0].strip() for line in (drawn[0], drawn[11])] == ["5.0", "-0.8"]
+    bent = shown(curve([-8.5, 2.25], [-0.278, 8.5], []), 40)
+    assert " 8.50 │" in bent and "-0.28 │" in bent and "-8.50" in bent and "→ 2.25" in bent
+    across = shown(histogram([-0.5, 1.25], bins=30, height=1), 40)
+    assert "-0.50" in across and "from -0.50 to 1.25" in across
