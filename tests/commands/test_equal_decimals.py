@@ -1,4 +1,4 @@
-"""Numbers of one quantity have the same decimals: in `head`, `neuron`, `features` and `circuit`."""
+"""Numbers of one quantity have the same decimals, in every command."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import llminspect
+from llminspect.analysis.head_changes import HabitChange, HeadChange
+from llminspect.commands.diff.view import _moved
 from llminspect.commands.features.view import render as drawn_features
 from llminspect.commands.head.view import render as drawn_head
 from llminspect.commands.neuron.view import render as drawn_neuron
@@ -16,6 +18,8 @@ from tests.render.samples import shown
 if TYPE_CHECKING:
     from tests.conftest import Program
 
+ENDS = ((0, 0.4, 0.62), (1, 0.051, 0.3))
+"""Heads, and the ends of their intervals."""
 TOY = str(Path(__file__).parent.parent / "golden" / "dictionaries" / "toy")
 LLAMA = str(Path(__file__).parent.parent / "golden" / "llama")
 
@@ -86,3 +90,12 @@ def test_of_a_circuit(called: Program) -> None:
     text = called("circuit", "Mr Toad met Mrs Hen. Mr", "Mrs Toad met Mr Hen. Mr", "--model", "toy-induction").out
     areas = re.findall(r"^EAP.* 3 +(\S+) +(\S+)$", text, re.MULTILINE)
     assert len(areas) == 2 and {len(area) for pair in areas for area in pair} == {len("0.850")}
+
+
+def test_of_nearest_tokens_and_of_heads_that_moved(called: Program) -> None:
+    near = called("embed", " dog", "--nearest", "8", "--metric", "dot").out
+    assert {len(dot) for dot in re.findall(r"\d\.\d+", near)} == {len("3.80")}
+    measure = HabitChange("sink", 0.5, 0.25, -0.25, -0.3, -0.2)
+    heads = [HeadChange(3, head, 0.5, 0.1, low, high, "sink", "sink", [measure]) for head, low, high in ENDS]
+    drawn = shown(_moved(heads), 100)
+    assert "0.40 … 0.62" in drawn and "0.05 … 0.30" in drawn

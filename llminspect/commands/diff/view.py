@@ -16,7 +16,7 @@ from llminspect.analysis.diff_models import DiffModelsResult, ModelSide
 from llminspect.commands.forward.answers import KL_KEY, two_probabilities
 from llminspect.commands.forward.view import strip
 from llminspect.commands.head.view import read_of
-from llminspect.core.numbers import aligned, count, fixed, number, percent, several, shape
+from llminspect.core.numbers import aligned, column, count, fixed, number, percent, several, shape
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.heatmap import head_map, heatmap
@@ -261,8 +261,9 @@ def head_parts(changes: HeadChanges, top: int) -> Iterator[RenderableType]:
 def _moved(heads: Sequence[HeadChange]) -> RenderableType:
     rows: list[Sequence[Cell]] = []
     sure = any(math.isfinite(head.low) for head in heads)
-    for head in heads:
-        interval = f"{number(head.low, 2)} … {number(head.high, 2)}" if math.isfinite(head.low) else None
+    ends = column([end for head in heads for end in (head.low, head.high)], 2)
+    for head, low, high in zip(heads, ends[::2], ends[1::2], strict=True):
+        interval = f"{low} … {high}" if math.isfinite(head.low) else None
         habits = head.habit_a if head.habit_a == head.habit_b else f"{head.habit_a} → {head.habit_b}"
         shares = [entry for entry in head.measures if entry.measure != "distance"]
         most = max(shares, key=lambda entry: abs(entry.change))

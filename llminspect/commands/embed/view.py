@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from llminspect.analysis.embed import EmbedResult
 from llminspect.analysis.neighbours import Neighbour
 from llminspect.analysis.vectors import Outlier, PositionCode
-from llminspect.core.numbers import count, fixed, matrix, number, percent, several, shape, vector
+from llminspect.core.numbers import aligned, count, fixed, matrix, number, percent, several, shape, vector
 from llminspect.render.bars import histogram
 from llminspect.render.heatmap import heatmap
 from llminspect.render.plot import scatter
@@ -159,7 +159,8 @@ def _nearest(result: EmbedResult) -> RenderableType:
     lists: list[list[Neighbour]] = result.nearest  # type: ignore[assignment]
     body: list[list[str | Text]] = []
     for text, near in zip(result.labels[:_ROWS], lists, strict=False):
-        values = [fixed(entry.cosine, 3) if by == "cosine" else number(entry.dot, 3) for entry in near]
+        cosines = [fixed(entry.cosine, 3) for entry in near]
+        values = cosines if by == "cosine" else aligned(*(entry.dot for entry in near), digits=3)
         parts = [
             Text.assemble(label(entry.text), (f" {value}", QUIET)) for entry, value in zip(near, values, strict=True)
         ]

@@ -16,7 +16,7 @@ from llminspect.commands.attend.heads import MARKS, MEANINGS
 from llminspect.commands.explore.panes import Seen
 from llminspect.core.array import Array
 from llminspect.core.dataclass import dataclass
-from llminspect.core.numbers import number
+from llminspect.core.numbers import aligned
 from llminspect.render import theme
 from llminspect.render.prose import Text
 from llminspect.render.ramp_key import Ramp, limits_of, ramp_key
@@ -83,7 +83,8 @@ def about(seen: Seen) -> Text | None:
         return None
     line = Text.assemble((f"{state.layer}.{state.head}", theme.STRONG))
     of_head = [float(values_LH[state.layer, state.head]) for values_LH in values]
-    line.append(f"  {state.measure} {' → '.join(number(one, 3) if one == one else 'none' for one in of_head)}")
+    shown = ["none" if text == "nan" else text for text in aligned(*of_head, digits=3)]
+    line.append(f"  {state.measure} {' → '.join(shown)}")
     if isinstance(result, AttendResult) and result.overview is not None:
         habit = result.overview.habits[state.layer][state.head]
         line.append(f"  {habit}: {MEANINGS.get(habit, 'no attention')}", theme.QUIET)
