@@ -133,13 +133,15 @@ def _ending(model: Model, capture: Capture, position: int, answer: Candidate) ->
 
 
 def products(left_D: Array, right_D: Array, shown: int = 3) -> str:
-    """`0.3·1 + 0.4·2`; of a long sum the first terms and how many there are."""
-    terms = [f"{_factor(number(a, 3))}·{_factor(number(b, 3))}" for a, b in zip(left_D, right_D, strict=True)]
-    more = f" + …  ({len(terms)} products)" if len(terms) > max(shown, PAGE) else ""
+    """`0.3·1 + 0.4·2`, each number as `vector` writes it; of a long sum the first terms and how many there are."""
+    factors = (map(_factor, column(side_D[:PAGE])) for side_D in (left_D, right_D))
+    terms = [f"{a}·{b}" for a, b in zip(*factors, strict=True)]
+    more = f" + …  ({len(left_D)} products)" if len(left_D) > max(shown, PAGE) else ""
     return " + ".join(terms[: shown if more else None]) + more
 
 
 def _factor(text: str) -> str:
+    text = text.strip()
     return f"({text})" if text.startswith("-") else text
 
 

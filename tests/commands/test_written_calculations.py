@@ -149,6 +149,13 @@ def test_each_sign_of_a_calculation_has_a_key(called: Program) -> None:
     assert "e^: about 2.718 to the power of; Σ: the sum of; ᵀ: with its rows as columns\n" in out
 
 
+def test_a_number_is_the_same_in_a_vector_and_in_a_sum_of_it(called: Program) -> None:
+    out = called("forward", "The capital of France is", "--layer", "20", COLUMNS="200").out
+    assert "z = [0.084, -0.128, " in out and "0.0546·0.084 + 0.105·(-0.128) + …" in out
+    out = called("forward", "The capital of France is", "--steps", COLUMNS="200").out
+    assert "[-0.973, -2.134, " in out and "(-0.973)·(-0.0919) + (-2.134)·(-0.0533) + " in out
+
+
 def test_what_is_not_written_with_enough_digits_is_found() -> None:
     assert holds(worked_out("7.3891 / 12.107"), "0.6103")  # type: ignore[arg-type]
     assert not holds(worked_out("7.389 / 12.11"), "0.6103")  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 
 from llminspect.analysis.feed_forward import NEAR
-from llminspect.core.numbers import count, number, percent, vector
+from llminspect.core.numbers import column, count, number, percent, vector
 from llminspect.render import theme
 from llminspect.render.curve import FULL, HATCHED, SIGNS, curve
 from llminspect.render.prose import Text
@@ -40,7 +40,7 @@ def feed_forward(step: FeedForward) -> RenderableType:
     headers.append(None if step.cut else Column("h, written out", quiet=True))
     rows: list[list[Cell]] = []
     for unit in step.units:
-        written = terms_of(unit.terms, unit.bias, len(step.input))
+        written = terms_of(unit.terms, column(step.input[:4], 3), unit.bias, len(step.input))
         rows.append([str(unit.unit), unit.hidden, unit.up, unit.activation, written])
     note = (
         f"the {len(step.units)} of {count(step.width)} hidden units with the largest |a|, the size of a; "
@@ -92,15 +92,16 @@ def _dip(found: ActivationCurve) -> list[RenderableType]:
     return [Text(), Text("the same, near 0", theme.TITLE), drawn, remark(lowest_at)]
 
 
-def terms_of(terms: Sequence[tuple[float, float]] | None, bias: float | None, total: int) -> str:
-    """`0.3·1 + 0.4·2 + 0.5`."""
+def terms_of(terms: Sequence[tuple[float, float]] | None, inputs: Sequence[str], bias: float | None, total: int) -> str:
+    """`0.3·1 + 0.4·2 + 0.5`, with the inputs as they are written above."""
     if terms is None:
         return ""
-    written = " + ".join(f"{_signed(weight)}·{_signed(value)}" for weight, value in terms[:2])
+    factors = [(number(weight, 3), text) for (weight, _), text in zip(terms[:2], inputs, strict=False)]
+    written = " + ".join(f"{_signed(weight)}·{_signed(text)}" for weight, text in factors)
     more = " + …" if total > 2 else ""
-    return written + more + (f" + {_signed(bias)}" if bias is not None else "")
+    return written + more + (f" + {_signed(number(bias, 3))}" if bias is not None else "")
 
 
-def _signed(value: float) -> str:
-    text = number(value, 3)
+def _signed(text: str) -> str:
+    text = text.strip()
     return f"({text})" if text.startswith("-") else text
