@@ -26,6 +26,7 @@ from llminspect.arguments.circuit import CircuitOptions
 from llminspect.arguments.words import one_token
 from llminspect.core.array import Array
 from llminspect.core.edges import Wiring
+from llminspect.core.numbers import duration
 from llminspect.errors import UsageError
 from llminspect.model.opened import Model, not_numbers
 from llminspect.text.prompt import Prompt
@@ -177,7 +178,7 @@ def cost(found: Contrast, options: CircuitOptions, seconds: float, pairs: int = 
     of = "" if pairs == 1 else f"{pairs:,} pairs, each "
     return (
         f"{len(wiring.nodes):,} nodes, {edges:,} edges: {of}{gradients} gradients and at most {graphs} passes over "
-        f"{found.passes.tokens} tokens, about {takes:.0f} s and {max(size, 0.01):.2f} GB beside the model"
+        f"{found.passes.tokens} tokens, about {duration(takes)} and {max(size, 0.01):.2f} GB beside the model"
     )
 
 

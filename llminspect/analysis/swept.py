@@ -15,7 +15,7 @@ from llminspect.arguments.forward import SweepOptions, SweptPart
 from llminspect.core.array import Array, namespace
 from llminspect.core.dataclass import dataclass
 from llminspect.core.intervention import Place
-from llminspect.core.numbers import count, several
+from llminspect.core.numbers import count, duration, several
 from llminspect.core.tap import Chain, Edit, Tap
 from llminspect.errors import UsageError
 from llminspect.model.opened import Model
@@ -187,7 +187,7 @@ class Swept:
         if any(len(place.positions) > 1 for place in changed):
             at = f"{at}, and at several together" if positions else "all positions together"
         self.watcher.announce(
-            f"{count(len(changed))} cells ({places} at {at}), one pass each: at most about {seconds:.0f} s"
+            f"{count(len(changed))} cells ({places} at {at}), one pass each: at most about {duration(seconds)}"
         )
 
     def _edits(self, changed: Sequence[Changed], begin: int) -> list[Tap]:

@@ -134,7 +134,9 @@ def test_its_json_fits_its_schema_and_its_arrays_are_saved(called: Program, tmp_
 
 
 def test_the_picture_says_what_is_kept(called: Program) -> None:
-    shown = called(*WORDS, "--controls", "2").out
+    ran = called(*WORDS, "--controls", "2")
+    assert "passes over 6 tokens, about " in ran.err and "about 0 s" not in ran.err
+    shown = ran.out
     for words in ("Why “#5” and not “#9”", "faithfulness", "completeness", "control", "EAP-IG", "logits"):
         assert words in shown
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 ENDS = ((0, 0.4, 0.62), (1, 0.051, 0.3))
 """Heads, and the ends of their intervals."""
 TOY = str(Path(__file__).parent.parent / "golden" / "dictionaries" / "toy")
-LLAMA = str(Path(__file__).parent.parent / "golden" / "llama")
 
 
 def test_of_a_head(tmp_path: Path) -> None:
