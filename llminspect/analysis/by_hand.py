@@ -132,12 +132,12 @@ def _ending(model: Model, capture: Capture, position: int, answer: Candidate) ->
     yield Written(name, formula, numbers, logit)
 
 
-def products(left_D: Array, right_D: Array, shown: int = 3) -> str:
-    """`0.3·1 + 0.4·2`, each number as `vector` writes it; of a long sum the first terms and how many there are."""
-    factors = (map(_factor, column(side_D[:PAGE])) for side_D in (left_D, right_D))
+def products(left_D: Array, right_D: Array, seen: int = PAGE) -> str:
+    """`0.3·1 + 0.4·2`, each number as in a vector of which `seen` are printed; of a long sum the first terms."""
+    size = len(left_D)
+    factors = (map(_factor, column(side_D[: seen if size > PAGE else None])) for side_D in (left_D, right_D))
     terms = [f"{a}·{b}" for a, b in zip(*factors, strict=True)]
-    more = f" + …  ({len(left_D)} products)" if len(left_D) > max(shown, PAGE) else ""
-    return " + ".join(terms[: shown if more else None]) + more
+    return " + ".join(terms) if size <= PAGE else f"{' + '.join(terms[:3])} + …  ({size} products)"
 
 
 def _factor(text: str) -> str:

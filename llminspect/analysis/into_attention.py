@@ -21,6 +21,8 @@ from llminspect.model.head_maps import rows_of
 from llminspect.model.opened import Model
 from llminspect.model.toy import ToyConfig
 
+START = 4
+"""So many numbers of a long vector are printed."""
 SEEN = 20
 """From how many degrees on one sees that an angle is another."""
 CLOSE = 1e-3
@@ -105,7 +107,7 @@ def _first_product(model: Model, layer: int, part: str, head: int, read_D: Array
     constant, terms_D = 0.0 if bias_E is None else float(bias_E[0]), row_ED[0].astype(np.float64) * read_D
     if abs(float(terms_D.sum()) + constant - found) > CLOSE * float(np.abs(terms_D).max(initial=abs(found))):
         return None
-    return products(row_ED[0], read_D) + ("" if bias_E is None else f" + {number(constant, 3)}")
+    return products(row_ED[0], read_D, START) + ("" if bias_E is None else f" + {number(constant, 3)}")
 
 
 def turns(model: Model, query: Query, best: int, length: int) -> list[Turn]:

@@ -153,7 +153,12 @@ def test_a_number_is_the_same_in_a_vector_and_in_a_sum_of_it(called: Program) ->
     out = called("forward", "The capital of France is", "--layer", "20", COLUMNS="200").out
     assert "z = [0.084, -0.128, " in out and "0.0546·0.084 + 0.105·(-0.128) + …" in out
     out = called("forward", "The capital of France is", "--steps", COLUMNS="200").out
-    assert "[-0.973, -2.134, " in out and "(-0.973)·(-0.0919) + (-2.134)·(-0.0533) + " in out
+    assert "= [-0.973, -2.134, " in out and "(-0.973)·(-0.0919) + (-2.134)·(-0.0533) + " in out
+    given = ("attend", "Alice gave Bob her book", "--layer", "3", "--head", "0", "--query", "her", "--steps")
+    out = called(*given, COLUMNS="200").out
+    assert "= [-0.386, -1.669, 0.061, 2.232, …]" in out and "= [0.0299, -0.0118, 0.1170, 0.1555, …]" in out
+    assert "= (-0.386)·0.0299 + (-1.669)·(-0.0118) + 0.061·0.1170 + …  (64 products)" in out
+    assert re.search(r"0  +Alice .* 0\.9613  ", out) and "= 0.9613·[0.1626, " in out and "+ 0.0100·[" in out
 
 
 def test_what_is_not_written_with_enough_digits_is_found() -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Group, RenderableType
 
+from llminspect.analysis.by_hand import products
+from llminspect.analysis.into_attention import START
 from llminspect.analysis.query import Query, not_looked_for
 from llminspect.commands.attend.heads import MEANINGS
 from llminspect.core.numbers import added_up, column, fixed, number, several, vector
@@ -165,8 +167,8 @@ def _steps(query: Query, labels: list[str]) -> RenderableType:
     if small:
         rows += [_product(query, index, quoted(labels[index])) for index in _seen(query)[:_WRITTEN_OUT]]
     else:
-        products = " + ".join(_times(a, b) for a, b in zip(query.query[:3], query.keys[best][:3], strict=True))
-        rows.append((f"q · k of {name}", "Σ q[i] · k[i]", f"{products} + …", number(query.scores[best])))
+        written = products(query.query, query.keys[best], START)
+        rows.append((f"q · k of {name}", "Σ q[i] · k[i]", written, number(query.scores[best])))
     if query.compressed is not None and query.rotary is not None:
         (one, other), sign, total = added_up([query.compressed[best], query.rotary[best]], query.scores[best])
         terms = f"{one} + {other}".replace("+ -", "- ")
@@ -206,7 +208,7 @@ def _score_digits(query: Query) -> int:
 
 def _start(vector_E: Array) -> str:
     """A short vector whole, of a longer one how it starts."""
-    return vector(vector_E, _WRITTEN_OUT if len(vector_E) <= _WRITTEN_OUT else 4).partition("  ")[0]
+    return vector(vector_E, _WRITTEN_OUT if len(vector_E) <= _WRITTEN_OUT else START).partition("  ")[0]
 
 
 def _softmax(query: Query, best: int) -> tuple[str, ...]:
@@ -234,7 +236,7 @@ def _softmax(query: Query, best: int) -> tuple[str, ...]:
     return f"e^{number(top, of_scores)} / ({powers})", *([" / ".join(divided)] if divided else []), weight
 
 
-def _times(one: float, other: float, digits: int = 3) -> str:
+def _times(one: float, other: float, digits: int) -> str:
     def text(value: float) -> str:
         return f"({number(value, digits)})" if value < 0 else number(value, digits)
 
@@ -254,7 +256,10 @@ def _weighted(query: Query) -> str:
             digits_for(lambda most: sum(read(w, most) * read_all(v, max(most, 4)) for w, v in parts), output, 3) or 3
         )
     rows = [vector(query.values[index], limit, max(digits, 4)).partition("  ")[0] for index in shown]
-    terms = [f"{number(query.weights[index], digits)}·{row}" for index, row in zip(shown, rows, strict=True)]
+    weights = [number(query.weights[index], digits) for index in shown]
+    if len(shown) < len(order):  # The sum cannot be checked: as they stand in the table.
+        weights = [text.strip() for text in column(query.weights[shown])]
+    terms = [f"{weight}·{row}" for weight, row in zip(weights, rows, strict=True)]
     return "\n+ ".join(terms) + (" + …" if len(shown) < len(order) else "")
 
 
@@ -263,7 +268,7 @@ def into_attention_parts(made: IntoAttention, query: Query, labels: list[str]) -
     rows = []
     for step in made.steps:
         value = np.asarray(step.value)
-        shown = number(value.item()) if value.ndim == 0 else vector(value, 4)
+        shown = number(value.item()) if value.ndim == 0 else vector(value, START)
         name, of, index = step.name.partition(" of token ")
         name += f" of {quoted(labels[int(index)])}" if of else ""
         parts = (name, step.formula, step.with_numbers, shown)
