@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from llminspect.analysis.over import OverPlace
+from llminspect.commands.forward.over import _rows
+
 if TYPE_CHECKING:
     import pytest
 
@@ -55,3 +58,10 @@ def test_a_measure_without_numbers_says_why(called: Program) -> None:
     assert "in no text does another token see the key, so there is nothing to compare the weight with" in " ".join(
         alone.split()
     )
+
+
+def test_an_interval_alone_begins_at_its_number() -> None:
+    of = OverPlace("logit", 9.4, 3.0, 8.0, 10.8, 20)
+    (alone,) = _rows([("logit", of)])
+    assert alone == ["logit", "9.4", "8.0 … 10.8", "3.0", 20]
+    assert [row[2] for row in _rows([("logit", of), ("other", of)])] == [" 8.0 … 10.8"] * 2

@@ -108,7 +108,7 @@ def _by_itself(result: FeaturesResult, feature: FeatureByItself) -> Iterator[Ren
     ]
     columns = [Column("", whole=True), Column("logit", digits=3), Column("tokens")]
     note = (
-        f"for an activation of 1, which is {number(feature.length, 3)} long in the stream; "
+        f"for an activation of 1, which writes a vector of length {number(feature.length, 3)} into the stream; "
         f"size {number(feature.size, 3)} (root mean square over the vocabulary)"
     )
     yield section(f"Feature {feature.index}: what it writes, through the final norm", table(columns, rows, note=note))

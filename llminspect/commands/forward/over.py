@@ -177,7 +177,7 @@ def _rows(named: Sequence[tuple[str, OverPlace]]) -> list[list[Cell]]:
     made: list[list[Cell]] = []
     for name, place in named:
         mean, low, high, std = (next(texts) for _ in range(4))
-        high = high if len(named) > 1 else high.strip()
+        low, high = (low, high) if len(named) > 1 else (low.strip(), high.strip())
         spread = [f"{low} … {high}", std.strip()] if math.isfinite(place.std) else [None, None]
         made.append([name, mean.strip() if math.isfinite(place.mean) else None, *spread, place.count])
     return made
