@@ -34,6 +34,16 @@ def test_the_answer_comes_before_its_numbers_and_a_head_has_a_name(called: Progr
     places = [shown.index(part) for part in ("0.1: head 1 of layer 0", "the answer ", "logit change", "KL: how far")]
     assert places == sorted(places)
     assert "head" not in called("forward", *IDS, "--ablate", "0.attention").out.partition("ablate")[2]
+    inside = called("forward", *IDS, "--scale", "0.1.pattern*0.5", "--scale", "0.1.query*0.5").out
+    assert "0.1.pattern: the attention weights of head 1 of layer 0\n" in inside
+    assert "0.1.query: the query of head 1 of layer 0\n" in inside
+
+
+@pytest.mark.parametrize("more", [(), ("--gradient",)])
+def test_a_map_of_silenced_heads_has_the_words_of_the_other_views(called: Program, more: tuple[str, ...]) -> None:
+    shown = " ".join(called("forward", *IDS, "--ablate", "each", "--quiet", *more).out.split())
+    assert "change of log p(“" in shown and "”), in nats" in shown
+    assert ("(zero), estimated from gradients: below 0" in shown) == bool(more)
 
 
 def test_what_has_no_heading_has_a_key(called: Program) -> None:

@@ -262,9 +262,7 @@ DROWNS = 4
 def experiments_made(experiments: Sequence[Experiment]) -> list[RenderableType]:
     """What was done, and for each direction that was added how long it is beside what it was added to."""
     made = ", ".join(f"{entry.kind} {entry.where} ({entry.what})" for entry in experiments)
-    places = [where.split(".") for where in dict.fromkeys(entry.where for entry in experiments)]
-    heads = [place for place in places if len(place) == 2 and all(map(str.isdecimal, place))]
-    lines = [f"{layer}.{head}: head {head} of layer {layer}" for layer, head in heads]
+    lines = [line for where in dict.fromkeys(entry.where for entry in experiments) for line in _of_a_head(where)]
     lines += [
         _length(entry.where, entry.length)
         for entry in experiments
@@ -276,6 +274,14 @@ def experiments_made(experiments: Sequence[Experiment]) -> list[RenderableType]:
     if any(entry.taken_from is not None for entry in experiments):
         lines.append("each position gives what the same position of that text gives")
     return [headed(made), *map(remark, lines)]
+
+
+def _of_a_head(where: str) -> Iterator[str]:
+    """What `3.2` and `3.2.pattern` stand for; of other places the name says it."""
+    layer, head, part = (*where.split(".", 2), "", "")[:3]
+    if layer.isdecimal() and head.isdecimal() and part in ("", "query", "key", "value", "pattern"):
+        whose = part and f"the {part.replace('pattern', 'attention weights')} of "
+        yield f"{where}: {whose}head {head} of layer {layer}"
 
 
 def _length(where: str, length: float) -> str:

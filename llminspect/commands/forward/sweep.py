@@ -41,7 +41,7 @@ NAMES = {
 
 def sweep(found: Sweep, labels: Sequence[str]) -> RenderableType:
     """How much of the other answer comes back, or is lost: layer by position, or layer by head."""
-    order = ", to first order" if found.by == "gradient" else ""
+    order = ", estimated from gradients" if found.by == "gradient" else ""
     target, versus = quoted(found.target.text), quoted(found.versus.text)
     if found.direction == "denoising":
         legend = f"share of the lead of {target} over {versus} that comes back"
@@ -150,11 +150,11 @@ def why_there(found: Sweep) -> str:
 
 def silencing(found: Silencing, labels: Sequence[str]) -> RenderableType:
     """What silencing each place does to the target: layer by position, or layer by head."""
-    order = ", to first order" if found.by == "gradient" else ""
-    name = f"ln p({quoted(found.target.text)})"
+    order = ", estimated from gradients" if found.by == "gradient" else ""
+    name = f"log p({quoted(found.target.text)})"
     if found.versus is not None:
         name = f"logit({quoted(found.target.text)}) - logit({quoted(found.versus.text)})"
-    legend = f"change of {name}"
+    legend = f"change of {name}" + (", in nats" if found.versus is None else "")
     title = f"silencing each {NAMES[found.part]} ({visible(found.what)}){order}: below 0 it speaks for "
     title += quoted(found.target.text)
     drawn = _map(found, np.asarray(found.change), labels, legend, title, None)
