@@ -53,9 +53,10 @@ class MethodAreas:
     edges: int
     """How many of its edges keep the share that was wanted."""
     cpr: float
-    """The area under the curve of faithfulness over the share of edges, by signed scores: the more the better …"""
+    """The area under the curve of faithfulness over the share of edges, those with the highest scores first: the more
+    the better."""
     cmd: float
-    """… and the area between that curve and 1, by the size of scores: the less the better."""
+    """The area between 1 and the curve with the largest scores of either sign first: the less the better."""
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,9 @@ def test_the_picture_says_what_is_kept(called: Program) -> None:
     shown = ran.out
     for words in ("Why “#5” and not “#9”", "faithfulness", "completeness", "control", "EAP-IG", "logits"):
         assert words in shown
+    # The two areas are of two orders of the edges, so no sum joins them.
+    for words in ("the highest scores first", "the largest scores of either sign first"):
+        assert words in " ".join(shown.split())
 
 
 @pytest.mark.parametrize(

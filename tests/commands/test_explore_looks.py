@@ -77,7 +77,7 @@ def test_a_map_without_numbers_says_so_and_explains_its_letters(smollm2: Model) 
         await press(pilot, "3", "m", "m", "m", "m")
         shown = seen(pilot)
         assert "induction: no head has a number here; no token comes twice" in shown
-        assert "S sink" in shown and "P previous" in shown
+        assert "S sink" in shown and "P previous" in shown and "no letter: mixed" in " ".join(shown.split())
         await press(pilot, "shift+left", "m")
         assert "excess: no other token sees “France”" in seen(pilot)
 
@@ -90,6 +90,8 @@ def test_the_only_head_of_a_model_has_its_number() -> None:
     async def act(pilot: Any) -> None:
         await press(pilot, "3")
         assert f"0.0  entropy {head.measures['entropy']:.3f}" in seen(pilot) and "entropy  0" in seen(pilot)
+        await press(pilot, "4")
+        assert "its habits\n What “.” looks at" in seen(pilot), "no empty line where nothing is changed"
 
     on_screen(open_model("toy-attention"), act, "A cat sat.", size=(60, 24))
 

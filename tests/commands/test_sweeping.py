@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -119,6 +120,7 @@ def test_the_map_of_a_layer_is_drawn_where_it_is_opened(called: Program) -> None
     assert "patching each head of layer 1 at each position" in called(*given, "--layer", "1").out
     both = called(*given, "--gradient", "--exact")
     assert "by gradients and exactly: correlation" in both.out and "by gradient" in both.out
+    assert re.search(r"farthest apart at head \d\.\d, position \d “", " ".join(both.out.split()))
     found = called(*given, "--gradient", "--exact", "--json").json["sweep"]
     assert np.asarray(found["heads"]).shape == np.asarray(found["first_order"]).shape == (2, 2, 7)
     # The second layer's head copies what follows the word before; the first layer's tells it which word that was.

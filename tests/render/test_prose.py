@@ -18,12 +18,16 @@ from tests.render.samples import lines
 
 SENTENCE = (
     "It is decided after layer 10 · head 3, at position 4 (token 5), as in a choice, 0 when every one is the same; "
-    "excess: weight − others; each is turned by 7 × 0.00346°, over 64 steps, see --layer 4 for more"
+    "excess: weight - others; KL: how far; logit change: in Gemma 2 and 3, 1 = the answer, each is turned by "
+    "7 × 0.00346°, over 64 steps, see --layer 4 for more"
 )
-TOGETHER = ["layer 10 · head 3", "position 4", "token 5", "0 when", "− others", "7 × 0.00346°", "64 steps", "--layer 4"]
+TOGETHER = [
+    "layer 10 · head 3", "position 4", "token 5", "0 when", "weight - others", "7 × 0.00346°", "64 steps", "--layer 4",
+    "excess: weight", "KL: how", "change: in", "Gemma 2", "1 = the",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("columns", range(20, 160, 3))
+@pytest.mark.parametrize("columns", range(25, 160, 3))
 def test_a_word_stays_with_its_number(columns: int) -> None:
     for made in (section("", Text(SENTENCE)), remark(SENTENCE), headed(SENTENCE), table([""], [[SENTENCE]])):
         drawn = lines(made, columns)
@@ -34,6 +38,7 @@ def test_a_word_stays_with_its_number(columns: int) -> None:
 
 def test_what_is_too_long_for_a_line_is_broken_as_usual() -> None:
     assert lines(section("", Text("layer 10 · head 3")), 9) == ["layer 10", "· head 3"]
+    assert lines(section("", Text("the weight - others")), 12) == ["the weight", "- others"]
     assert lines(section("", Text("layer 10 and more")), 6) == ["layer", "10 and", "more"]
 
 

@@ -50,7 +50,8 @@ def find_parts(result: AttendResult, find: Find) -> Iterator[RenderableType]:
     explained += "."
     if find.control is not None:
         how = "the tokens at the same places" if find.control.by_position else "the same pair"
-        explained += f" control: {how} in {quoted(find.control.text or ''.join(find.control.tokens))}."
+        sentence = quoted(find.control.text or "".join(find.control.tokens))
+        explained += f" control, control excess: weight and excess of {how} in {sentence}."
     yield Text(explained, QUIET)
 
 

@@ -155,8 +155,8 @@ def _methods(result: CircuitResult) -> RenderableType:
     ]  # fmt: skip
     note = (
         "EAP: edge attribution patching, IG: with integrated gradients; "
-        "CPR: area under the curve of faithfulness over the share of edges, the higher the better; "
-        "CMD: area between that curve and 1, best 0"
+        "CPR: area under the curve of faithfulness over the share of edges, those with the highest scores first, the "
+        "more the better; CMD: area between 1 and the curve with the largest scores of either sign first, best 0"
     )
     return section("Two methods", table(columns, rows), remark(note))
 

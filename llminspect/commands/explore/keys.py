@@ -8,10 +8,10 @@ from textwrap import wrap
 KEYS: list[tuple[str, str, str]] = [
     ("i,/", "edit", "edit the text (Enter or Esc ends it)"),
     ("1,2,3,4,5,6,7", "pane", "next token, tokens, heads, head, lens, changes, features; Tab goes to the next"),
-    ("left,right", "across", "the token that is looked at; in heads and head: another head"),
+    ("left,right", "across", "the token whose numbers you see; in heads and head: another head"),
     ("up,down", "updown", "another candidate, layer, change or feature; else the page"),
     ("pageup,pagedown,home,end", "scroll", "the page"),
-    ("comma,full_stop", "cursor", "the token that is looked at, in every pane"),
+    ("comma,full_stop", "cursor", "the token whose numbers you see, in every pane"),
     ("shift+left,shift+right", "key", "the token that it looks at"),
     ("enter", "enter", "take the candidate; open the head"),
     ("backspace", "back", "one token back; what was taken stays in the tree"),

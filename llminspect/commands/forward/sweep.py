@@ -87,7 +87,9 @@ def restored_most(found: Sweep, labels: Sequence[str]) -> str:
     name = _named(place, shares.ndim, found.part, labels)
     estimated = " (estimated from gradients)" if found.by == "gradient" else ""
     put = "this text into the other" if backwards else "the other text into this one"
-    return f"{name}, put from {put}, {does} most: {number(float(shares[place]), 2)} of {lead}{estimated}."
+    share = float(shares[place])
+    shown = number(share, 2) if share < 0.01 else fixed(share, 2)
+    return f"{name}, put from {put}, {does} most: {shown} of {lead}{estimated}."
 
 
 def changed_most(found: Silencing, labels: Sequence[str]) -> str:
@@ -231,8 +233,8 @@ def _cells(
 def agreement(found: Agreement, labels: Sequence[str]) -> str:
     """How well gradients tell what patching finds, in a sentence."""
     worst = found.worst
-    place = f"{worst.layer}.{worst.head}" if worst.head is not None else f"layer {worst.layer}"
-    place += "" if worst.position is None else f" at {worst.position} {quoted(labels[worst.position])}"
+    place = f"head {worst.layer}.{worst.head}" if worst.head is not None else f"layer {worst.layer}"
+    place += "" if worst.position is None else f", position {worst.position} {quoted(labels[worst.position])}"
     by_gradient, exact = aligned(worst.gradient, worst.exact, digits=3)
     correlated = "none is known" if math.isnan(found.correlation) else number(found.correlation, 3)
     return (

@@ -31,7 +31,7 @@ def view(seen: Seen) -> RenderableType:
     of_weights = [result for _, result in seen.found if isinstance(result, HeadResult)]
     parts: list[RenderableType] = [habits_part(one.habits) for one in of_weights if one.habits is not None]
     attended = [result for _, result in seen.found if isinstance(result, AttendResult) and result.query is None]
-    parts += experiments_made(attended[-1].experiments or []) if attended else []
+    parts += experiments_made(attended[-1].experiments) if attended and attended[-1].experiments else []
     for _, result in seen.found:
         if isinstance(result, AttendResult):
             if result is attended[-1] and result.heads:

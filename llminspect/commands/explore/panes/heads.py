@@ -105,6 +105,7 @@ def key(seen: Seen) -> RenderableType | None:
         return None
     there = {mark for one in maps for row in one.marks or () for mark in row}
     names = [f"{mark} {habit}" for habit, mark in MARKS.items() if mark and mark in there]
+    names += ["no letter: mixed"] if "" in there else []
     names += ["× silenced"] if _silenced(seen) else []
     letters = "  ".join(names)
     if not any(np.isfinite(one.values_LH).any() for one in maps):
