@@ -37,6 +37,14 @@ def test_the_answer_comes_before_its_numbers_and_a_head_has_a_name(called: Progr
     inside = called("forward", *IDS, "--scale", "0.1.pattern*0.5", "--scale", "0.1.query*0.5").out
     assert "0.1.pattern: the attention weights of head 1 of layer 0\n" in inside
     assert "0.1.query: the query of head 1 of layer 0\n" in inside
+    attended = called("attend", *IDS, "--ablate", "0.1").out
+    assert attended.startswith("ablate 0.1 (zero)\n0.1: head 1 of layer 0\n")
+
+
+def test_an_attribution_has_an_article_for_each_logit(called: Program) -> None:
+    given = ("--attribution", "--target", "#7", "--versus", "#9", "--quiet")
+    shown = " ".join(called("forward", *IDS, *given).out.split())
+    assert "adds most to the logit of “#7” - the logit of “#9”, or takes most from it" in shown
 
 
 @pytest.mark.parametrize("more", [(), ("--gradient",)])

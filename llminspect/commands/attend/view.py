@@ -58,7 +58,7 @@ def parts(result: AttendResult) -> Iterator[RenderableType]:
     if result.experiments is not None:
         from llminspect.commands.forward.answers import experiments_made
 
-        yield from experiments_made(result.experiments)
+        yield Group(*experiments_made(result.experiments))
     if result.overview is not None and len(labels) == 1 and not result.states:
         yield from _alone(result, labels[0])
     elif result.overview is not None:

@@ -125,14 +125,14 @@ def attribution(found: Attribution) -> RenderableType:
         parts += [(f"{layer.layer}.state", layer.state)] if layer.state else []
         parts += [(f"{layer.layer}.{head} head", value) for head, value in enumerate(layer.heads)]
     largest = [parts[at] for at in largest_first([abs(value) for _, value in parts])[:PARTS]]
-    name = f"logit of {quoted(found.target.text)}"
+    name = f"the logit of {quoted(found.target.text)}"
     if found.versus is not None:
-        name += f" - logit of {quoted(found.versus.text)}"
+        name += f" - the logit of {quoted(found.versus.text)}"
     views: list[RenderableType] = [
         signed_bars(
             [label for label, _ in largest],
             [value for _, value in largest],
-            title=f"attribution: what adds most to the {name}, or takes most from it (of {count(len(parts))} parts)",
+            title=f"attribution: what adds most to {name}, or takes most from it (of {count(len(parts))} parts)",
         ),
         Text(),
     ]
