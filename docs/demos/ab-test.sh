@@ -7,9 +7,11 @@ printf '%s\n%s\n' "$1" "$2" |
     llminspect forward --lines --top 200 |
     jq -rs --argjson most "${3:-8}" '
         def left(n): (. + " " * n)[:n];
-        def percent: "\(. * 1000 | round / 10) %";
+        def fixed(n): (. * pow(10; n) | round) as $r | ($r | fabs | tostring | ("0000" + .)[-([length, n + 1] | max):])
+            | (if $r < 0 then "-" else "" end) + .[:-n] + "." + .[-n:];
+        def percent: "\(. * 100 | fixed(1) | ("   " + .)[-5:]) %";
         "A: \(.[0].text)", "B: \(.[1].text)\n",
-        "\("token" | left(12)) \("A" | left(9)) \("B" | left(9)) B − A",
+        "\("token" | left(12))       A         B     B − A (before they are rounded)",
         (map(.next | map({key: .text, value: .prob}) | from_entries) as [$a, $b]
             | ($a * $b | keys | map({token: ., a: ($a[.] // 0), b: ($b[.] // 0)}))
             | sort_by(-(.b - .a | fabs))[:$most][]

@@ -7,8 +7,10 @@ sum=$(printf ' + %s' "$@")
 
 llminspect embed --analogy "${sum# +}" --nearest 60 --words --exclude-inputs --json |
     jq -r --arg words "$*" '
+        def fixed(n): (. * pow(10; n) | round) as $r | ($r | fabs | tostring | ("0000" + .)[-([length, n + 1] | max):])
+            | (if $r < 0 then "-" else "" end) + .[:-n] + "." + .[-n:];
         def plain: ascii_downcase | ltrimstr(" ") | rtrimstr("s");
         ($words | split(" ") | map(plain)) as $given
         | reduce (.nearest[] | select(.text | plain | IN($given[]) | not)) as $found
             ([]; if any(.text | plain == ($found.text | plain)) then . else . + [$found] end)
-        | .[:10][] | "\(.cosine * 1000 | round / 1000)  \(.text | ltrimstr(" "))"'
+        | .[:10][] | "\(.cosine | fixed(3))  \(.text | ltrimstr(" "))"'

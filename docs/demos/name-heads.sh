@@ -12,10 +12,11 @@ for name in "$@"; do
 done |
     jq -rs '
         def left(n): (. + " " * n)[:n];
-        def hundredths: . * 100 | round / 100;
+        def fixed(n): (. * pow(10; n) | round) as $r | ($r | fabs | tostring | ("0000" + .)[-([length, n + 1] | max):])
+            | (if $r < 0 then "-" else "" end) + .[:-n] + "." + .[-n:];
         "head   her − his   from her, name by name",
         (group_by(.head)
             | map({head: .[0].head, found: (map(.excess - .control_excess) | add / length),
-                   each: (map("\(.name) \(.excess | hundredths)") | join("  "))})
+                   each: (map("\(.name) \(.excess | fixed(2))") | join("  "))})
             | sort_by(-.found)[:6][]
-            | "\(.head | left(6)) \(.found | hundredths | tostring | left(11)) \(.each)")'
+            | "\(.head | left(6)) \(.found | fixed(2) | left(11)) \(.each)")'

@@ -11,6 +11,8 @@ done |
     jq -rs --arg model "$model" '
         def left(n): (. + " " * n)[:n];
         def right(n): (" " * n + tostring)[-n:];
+        def fixed(n): (. * pow(10; n) | round) as $r | ($r | fabs | tostring | ("0000" + .)[-([length, n + 1] | max):])
+            | (if $r < 0 then "-" else "" end) + .[:-n] + "." + .[-n:];
         "\("prompt" | left(25)) \("tokens" | right(7))  1,000 calls",
         (sort_by(-.count)[], {file: "together, by \($model)", count: (map(.count) | add), cost: (map(.cost) | add)}
-            | "\(.file | left(25)) \(.count | right(7))  \(.cost * 1000 * 10000 | round / 10000)")'
+            | "\(.file | left(25)) \(.count | right(7))  \(.cost * 1000 | fixed(4))")'
