@@ -34,7 +34,8 @@ def held(text: str, cells: int, width: Callable[[str], int] = len) -> str:
     letters, first = list(made), 0
     for at in range(len(words) - 1):
         (_, before), (start, left), (following, right) = words[max(at - 1, 0)], words[at], words[at + 1]
-        explained = left.endswith(":") and at - first < 2  # "KL:", "Logit change:".
+        # "KL:", "Logit change:".
+        explained = (left.endswith(":") and at - first < 2) or (right.endswith(":") and at == first)
         first = at + 1 if left.endswith((".", ";")) else first
         together = explained or _together(before, left, right)
         if following == start + len(left) + 1 and text[following - 1] == " " and together:

@@ -52,6 +52,7 @@ def test_a_map_of_silenced_heads_has_the_words_of_the_other_views(called: Progra
     shown = " ".join(called("forward", *IDS, "--ablate", "each", "--quiet", *more).out.split())
     assert "change of log p(“" in shown and "”), in nats" in shown
     assert ("(zero), estimated from gradients: below 0" in shown) == bool(more)
+    assert ("KL: how far" in shown) == ("KL in bits" in shown) == (not more)
 
 
 def test_what_has_no_heading_has_a_key(called: Program) -> None:

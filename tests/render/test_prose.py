@@ -23,7 +23,7 @@ SENTENCE = (
 )
 TOGETHER = [
     "layer 10 · head 3", "position 4", "token 5", "0 when", "weight - others", "7 × 0.00346°", "64 steps", "--layer 4",
-    "excess: weight", "KL: how", "change: in", "Gemma 2", "1 = the",
+    "excess: weight", "KL: how", "logit change: in", "Gemma 2", "1 = the",
 ]  # fmt: skip
 
 

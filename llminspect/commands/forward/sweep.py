@@ -165,7 +165,8 @@ def silencing(found: Silencing, labels: Sequence[str]) -> RenderableType:
     change, kl = (found.heads, found.heads_kl) if at_each else (found.change, found.kl)
     columns = {"change": change, "KL in bits": kl, "by gradient": found.first_order}
     what = "heads at single positions" if at_each else "places"
-    parts.append(_cells(columns, labels, f"{what}: what changes most", None if at_each else found.part, KL_KEY))
+    key = "" if kl is None else KL_KEY
+    parts.append(_cells(columns, labels, f"{what}: what changes most", None if at_each else found.part, key))
     if found.together is not None:
         layer = int(np.argmax(np.abs(found.together)))
         at_once = f"all positions at once: most in layer {layer}, {number(found.together[layer], 3)}"
