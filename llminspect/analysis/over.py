@@ -69,7 +69,7 @@ class OverResult(Result):
     """The command."""
     places: list[OverPlace]
     made: list[str] | None = None
-    """What was changed in the model, as the options say it, and that numbers are estimated from gradients."""
+    """What was changed in the model, as the options say it, and whether gradients only estimate the numbers."""
     versus: Literal["all", "some"] | None = None
     """Whether all texts, or some, have a versus: their logits are those of the target less those of the versus."""
 

@@ -25,6 +25,7 @@ Where: TypeAlias = tuple[str, int | None, int | None, int | None]
 Numbers: TypeAlias = dict[Where, float]
 
 TARGET_FIRST = "target is first"
+CORRELATION = "correlation with estimates from gradients"
 
 
 def numbers_of_forward(result: ForwardResult, aligned: bool) -> Numbers:
@@ -82,6 +83,8 @@ def _of_attribution(found: Attribution) -> Iterator[tuple[Where, float]]:
 def _of_sweep(found: Sweep, aligned: bool) -> Iterator[tuple[Where, float]]:
     yield ("before", None, None, None), found.before
     yield ("after", None, None, None), found.after
+    if found.agreement is not None:
+        yield (CORRELATION, None, None, None), found.agreement.correlation
     name = "restored" if found.direction == "denoising" else "lost"
     for layer, value in enumerate(found.together or []):
         yield (f"{name} by all that differs", layer, None, None), value
@@ -92,6 +95,8 @@ def _of_sweep(found: Sweep, aligned: bool) -> Iterator[tuple[Where, float]]:
 def _of_silencing(found: Silencing, aligned: bool) -> Iterator[tuple[Where, float]]:
     number = "log p" if found.of == "logprob" else "logit difference"
     yield (f"{number} before", None, None, None), found.before
+    if found.agreement is not None:
+        yield (CORRELATION, None, None, None), found.agreement.correlation
     for name, map_LT, heads, together in (
         (f"change of {number}", found.change, found.heads, found.together),
         ("KL in bits", found.kl, found.heads_kl, found.together_kl),

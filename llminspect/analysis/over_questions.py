@@ -84,14 +84,18 @@ def forward_over(
 
 
 def _made(question: ForwardQuestion) -> list[str]:
-    """What is changed in the model, and that numbers are estimated, for a heading."""
+    """What is changed in the model, and which numbers are estimated, for a heading."""
     changed, into = question.experiments, question.patch.into
     what = f" ({changed.ablate_with})" if changed.ablate_with != "zero" else ""
     found = [f"ablate {text}{what}" for text in each(changed.ablate)]
     found += [f"scale {text}" for text in each(changed.scale)] + [f"steer {text}" for text in each(changed.steer)]
     found += [f"steer from {' '.join(changed.steer_from)}"] if changed.steer_from is not None else []
     found += [f"patch {text}" for text in each(into)]
-    return [*found, "estimated from gradients"] if question.look.gradient else found
+    if question.look.gradient:
+        what = "changes" if ablates_each(changed) else "shares"
+        # With both, the estimates have a number alone that names them: how well they agree.
+        found.append(f"{what} computed exactly" if question.look.exact else f"{what} estimated from gradients")
+    return found
 
 
 def _asks(question: ForwardQuestion) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from llminspect.analysis.over import OverPlace
 from llminspect.commands.forward.over import _rows
+from tests.closeness import assert_close
 
 if TYPE_CHECKING:
     import pytest
@@ -32,7 +33,21 @@ def test_a_lead_is_called_one_and_changes_stand_in_the_heading(called: Program) 
 def test_what_gradients_estimate_is_called_an_estimate(called: Program) -> None:
     call = ("forward", *OVER, "--ablate", "each")
     assert "estimated" not in called(*call, stdin=RECORDS).out
-    assert "estimated from gradients" in called(*call, "--gradient", stdin=RECORDS).out
+    assert called(*call, "--gradient", stdin=RECORDS).out.splitlines()[0].endswith(", changes estimated from gradients")
+    patched = "".join(json.dumps({"text": TEXTS[0], "patch": patch}) + "\n" for patch in (TEXTS[1], TEXTS[1]))
+    out = called("forward", *OVER, "--sweep", "head", "--gradient", stdin=patched).out
+    assert out.splitlines()[0].endswith(": shares estimated from gradients")
+
+
+def test_beside_estimates_exact_numbers_are_called_computed_and_have_their_correlation(called: Program) -> None:
+    how = ("--model", "toy-induction", "--ablate", "each", "--gradient", "--exact")
+    out = called("forward", "--over", "-", *how, stdin=RECORDS).out
+    assert out.splitlines()[0].endswith(", changes computed exactly")
+    assert "what gradients estimate" in " ".join(out.split())
+    places = called("forward", "--over", "-", *how, "--json", stdin=RECORDS.splitlines()[0]).json["places"]
+    (found,) = (place for place in places if place["measure"].startswith("correlation"))
+    alone = called("forward", TEXTS[0], *how, "--target", "Hen", "--versus", "Toad", "--json").json
+    assert_close(found["mean"], alone["silencing"]["agreement"]["correlation"])
 
 
 def test_a_measure_has_its_whole_name_and_its_ranking_comes_before_the_map(called: Program) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 
 from llminspect.analysis.over import SHARES, OverPlace, OverResult
+from llminspect.analysis.over_numbers import CORRELATION
 from llminspect.commands.forward.answers import KL_KEY, LOGIT_KEY
 from llminspect.core.numbers import column, largest_first, several
 from llminspect.render import theme
@@ -53,7 +54,10 @@ MEASURES = {
     "distance": "how many tokens away it looks, the mean",
 }
 """What `attend` measures of each head."""
-NAMED = {"before": "logit difference, this text", "after": "logit difference, other text"}
+NAMED = {
+    "before": "logit difference, this text", "after": "logit difference, other text", CORRELATION: "correlation",
+}  # fmt: skip
+CORRELATION_KEY = "Correlation: of the numbers below with what gradients estimate of them, over the places of a text"
 NO_NUMBER = {"excess": "in no text does another token see the key, so there is nothing to compare the weight with"}
 """Why a measure has no number in any text, where there is one reason."""
 OF_STREAMS = ("lens: ", "restored", "lost")
@@ -77,6 +81,7 @@ def render_over(result: OverResult) -> Iterator[RenderableType]:
         names = [logits if one.measure == "logit" else NAMED.get(one.measure, one.measure) for one in single]
         keys = [KL_KEY] if KL in names else []
         keys += [f"Logit change: {LOGIT_KEY}"] if any("logit change" in name for name in names) else []
+        keys += [CORRELATION_KEY] if any(one.measure == CORRELATION for one in single) else []
         rows = [_rows([(name, one)])[0] for name, one in zip(names, single, strict=True)]
         yield table(_columns("", single), rows, note=". ".join(keys))
     maps = 0
