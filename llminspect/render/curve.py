@@ -112,9 +112,12 @@ def _drawn(
         spots.setdefault((plane.column(x), plane.row(y)), []).append(name)
     for at, row in spots:
         canvas.write(at, row, "●", theme.BAR_CHOSEN)
-    for (at, row), names in spots.items():
-        name = ", ".join(names)
-        if (room := room_for(canvas, at, row, width(name))) is not None:
+    for at, row in spots:
+        if (at - 1, row) in spots:
+            continue  # Points side by side have one label, from left to right: of two it cannot be seen whose is whose.
+        wide = next(wide for wide in range(1, plane.columns + 1) if (at + wide, row) not in spots)
+        name = ", ".join(name for beside in range(at, at + wide) for name in spots[beside, row])
+        if (room := room_for(canvas, at, row, width(name), wide)) is not None:
             canvas.label(*room, name, Style())
     return canvas
 

@@ -142,10 +142,10 @@ def _limits(
     return middle - spread / 2, middle + spread / 2
 
 
-def room_for(canvas: Canvas, x: int, y: int, cells: int) -> tuple[int, int] | None:
-    """Where a label of that length can stand next to a point: right, left, above, below."""
-    if canvas.free(x + 2, y, cells):
-        return x + 2, y
+def room_for(canvas: Canvas, x: int, y: int, cells: int, wide: int = 1) -> tuple[int, int] | None:
+    """Where a label of that length can stand next to `wide` points side by side: right, left, above, below."""
+    if canvas.free(x + wide + 1, y, cells):
+        return x + wide + 1, y
     if canvas.free(x - 1 - cells, y, cells):
         return x - 1 - cells, y
     for row in (y - 1, y + 1):

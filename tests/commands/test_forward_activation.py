@@ -59,6 +59,15 @@ def test_the_curve_names_its_points_and_its_axis_ends_in_their_rows(called: Prog
     assert "● unit 3, unit 4" in "\n".join(lines(here, 60))
 
 
+def test_points_side_by_side_have_one_label_from_left_to_right() -> None:
+    apart = [(0.51, 0.5, "unit 4"), (0.49, 0.5, "unit 3"), (0.9, 0.9, "unit 5")]
+    drawn = lines(curve([0, 1], [0, 1], apart), 60)
+    assert any("●● unit 3, unit 4" in line for line in drawn)
+    assert any("unit 5 ●" in line for line in drawn)
+    at_the_edge = lines(curve([0, 1], [0, 1], [(0.97, 1.0, "unit 1"), (1.0, 1.0, "unit 2")]), 60)
+    assert any("unit 1, unit 2 ●●" in line for line in at_the_edge)
+
+
 def test_each_word_of_the_toy_leads_to_the_next_and_only_with_its_activation(called: Program) -> None:
     written = called("generate", "hello", "--model", "toy-relu", "--max-tokens", "3", "--json").json
     assert [step["text"] for step in written["steps"]] == ["world", "!", "hello"]
