@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -126,6 +127,14 @@ def test_an_experiment_and_a_chat_are_scored_as_they_stand(smollm2: Model) -> No
         scores("What is it?", smollm2, chat=True, score="<|im_end|>", parse="error")
     with pytest.raises(UsageError, match="parse has no effect with"):
         llminspect.forward("What is it?", smollm2, chat=True, parse="special")
+
+
+def test_the_tokens_of_continuations_have_the_decimals_of_the_sums(called: Program) -> None:
+    out = called("forward", CAPITAL, "--score", " Saint-Germain", "--score", " Paris", COLUMNS="80").out
+    tokens = out.partition("its tokens, each")[2]
+    written = re.findall(r"-\d+\.(\d+)", tokens)
+    assert len(written) == 5 and {len(decimals) for decimals in written} == {3}
+    assert len(re.findall(r"(?<=-)\d\.\d{3}\b", out.partition("log p:")[0])) == 4
 
 
 def test_a_file_of_continuations_and_the_picture(called: Program, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Group, RenderableType
 
 from llminspect.analysis.result import shown_text
-from llminspect.core.numbers import column, count, number, percent
+from llminspect.core.numbers import aligned, column, count, number, percent
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
 from llminspect.render.prose import Text
@@ -127,9 +127,10 @@ def _ranking(found: Sequence[Continuation], long: bool, *, bars: bool) -> SizedT
 
 def _by_token(found: Sequence[Continuation], given: int) -> RenderableType:
     rows: list[list[Cell]] = []
+    logs = iter(aligned(*(token.logprob for each in found for token in each.tokens[:TOKENS])))
     for continuation in found:
         entries = [
-            Text.assemble((visible(token.text, True), theme.STRONG), f" {number(token.logprob)}")
+            Text.assemble((visible(token.text, True), theme.STRONG), f" {next(logs)}")
             for token in continuation.tokens[:TOKENS]
         ]
         entries += [Text("…")] * (len(continuation.tokens) > TOKENS)
