@@ -252,6 +252,18 @@ def test_a_head_of_two_habits_is_given_both(called: Program) -> None:
     assert "\nprevious: looks at the token before\nnext: looks at the next token\nentropy" in out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "left_out"),
+    [(("--model", "toy-attention"), {"same", "induction"}), (("--layer", "0"), {"next", "same", "induction"})],
+)
+def test_what_is_measured_of_heads_is_explained_below(
+    called: Program, arguments: tuple[str, ...], left_out: set[str]
+) -> None:
+    written = " ".join(called("attend", "A cat sat.", *arguments).out.split())
+    explained = {name for name, measure in MEASURES.items() if f"{name}: {measure.definition}" in written}
+    assert explained == set(MEASURES) - left_out
+
+
 def test_the_help_defines_every_measure(called: Program) -> None:
     written = " ".join(called("attend", "--help", COLUMNS="100").out.split())
     for name, measure in MEASURES.items():

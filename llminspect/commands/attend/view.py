@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from llminspect.analysis.attend import AttendResult
 from llminspect.analysis.attention import PARTS, Head
 from llminspect.analysis.result import Tokens, shown_text
 from llminspect.commands.attend.heads import MEANINGS, among, contribution_parts, overview_parts, rollout_parts
-from llminspect.core.attention_measures import habits
+from llminspect.core.attention_measures import MEASURES, habits
 from llminspect.core.numbers import count, number, several
 from llminspect.render.heatmap import head_map, heatmap
 from llminspect.render.prose import Text
@@ -136,6 +136,7 @@ def _heads(result: AttendResult, labels: list[str]) -> Iterator[RenderableType]:
         measured = [f"{name} {number(value, 2)}" for name, value in head.measures.items() if value == value]
         does = (Text(f"{name}: {MEANINGS[name]}") for name in habits(head.measures))
         yield Group(*does, facts(measured))
+    yield Text(_defined(_measured(result)), QUIET)
     if "weights" in (result.shown or ["weights"]):
         yield _reading(*(head.weights for head in result.heads))
 
@@ -180,11 +181,17 @@ def _reading(*weights: Array) -> RenderableType:
     return Text(f"Each row is a token that looks (query), each column one that is looked at (key); {rest}", QUIET)
 
 
+def _measured(result: AttendResult) -> list[str]:
+    """The measures that at least one of the heads has."""
+    return [name for name in result.heads[0].measures if any(np.isfinite(head.measures[name]) for head in result.heads)]
+
+
+def _defined(measures: Sequence[str]) -> str:
+    return "; ".join(f"{name}: {MEASURES[name].definition}" for name in measures)
+
+
 def _table(result: AttendResult) -> RenderableType:
-    names = [
-        name for name in result.heads[0].measures if any(np.isfinite(head.measures[name]) for head in result.heads)
-    ]
-    rows = []
+    names, rows = _measured(result), []
     for head in result.heads[:_ROWS]:
         values = (head.measures[name] for name in names)
         rows.append([f"{head.layer}.{head.head}", head.habit, *(value if value == value else None for value in values)])
@@ -193,7 +200,8 @@ def _table(result: AttendResult) -> RenderableType:
     return section(
         several(len(result.heads), "head"),
         table(["head", "habit", *(Column(name, digits=2) for name in names)], rows),
-        note=f"{more}head: layer.head. One of them as a picture: --layer L --head H; the mean of all of them: --mean",
+        note=f"{more}head: layer.head; {_defined(names)}. One of them as a picture: --layer L --head H; the mean of "
+        "all of them: --mean",
     )
 
 
