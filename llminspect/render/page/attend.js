@@ -137,12 +137,12 @@ function point(row, column) {
   picture.querySelector(`[data-row="${row}"]`)?.classList.add("lit");
   if (column !== null) {
     picture.querySelector(`[data-column="${column}"]`)?.classList.add("lit");
-    say(inQuotes(readable(part.rows[row])), ` (token ${row}) gives `, make("strong", {}, percent(weights[column])), " of its weight to ",
+    say(inQuotes(readable(part.rows[row])), ` (token ${row}) gives `, make("strong", {}, percent(weights[column], 2)), " of its weight to ",
       inQuotes(readable(part.columns[column])), ` (token ${column}).`);
     return;
   }
   const best = weights.map((weight, index) => [weight, index]).sort((one, other) => other[0] - one[0]).slice(0, 3);
-  const words = best.flatMap(([weight, index], place) => [place ? ", " : "", inQuotes(readable(part.columns[index])), ` ${percent(weight)}`]);
+  const words = best.flatMap(([weight, index], place) => [place ? ", " : "", inQuotes(readable(part.columns[index])), ` ${percent(weight, 2)}`]);
   say(inQuotes(readable(part.rows[row])), ` (token ${row}) looks at `, ...words,
     best[0][1] === 0 && own && row > 0 && weights[0] > 0.5 ? ". Token 0 is where heads rest that find nothing to look for." : ".");
 }

@@ -6,7 +6,7 @@ const area = make("div", { class: "scroll" });
 
 /** What would be said: its text and how probable it is. */
 function words(layer, position, top) {
-  const list = top.flatMap((token, place) => [place ? ", " : "", inQuotes(quoted(token.text)), ` ${percent(token.prob)}`]);
+  const list = top.flatMap((token, place) => [place ? ", " : "", inQuotes(quoted(token.text)), ` ${percent(token.prob, 2)}`]);
   say(`After layer ${layer}, at `, inQuotes(readable(data.tokens[position])), ` (token ${position}): `, ...list, ".");
 }
 
@@ -18,7 +18,7 @@ function cellOf(token, layer, position, top) {
     words(layer, position, top);
   };
   const button = make("button", { class: "cell", "data-cell": `${layer}.${position}`, onpointerenter: look, onfocus: look, onclick: look,
-    "aria-label": `layer ${layer}, token ${position}: ${visible(token.text)} ${percent(token.prob)}` }, quoted(token.text));
+    "aria-label": `layer ${layer}, token ${position}: ${visible(token.text)} ${percent(token.prob, 2)}` }, quoted(token.text));
   shade(button, token.prob);
   return button;
 }
@@ -50,7 +50,7 @@ if (data.grid) {
   area.append(table(columns, data.lens.map((row) => ({
     layer: row.layer,
     cells: row.top.map((token) => cellOf(token, row.layer, last, row.top)),
-    more: row.target ? [make("td", { class: "quiet" }, ` ${row.target.rank} (${percent(row.target.prob)})`)] : [],
+    more: row.target ? [make("td", { class: "quiet" }, ` ${row.target.rank} (${percent(row.target.prob, 2)})`)] : [],
   }))));
   main.append(make("p", { class: "quiet" }, "What would come after ", readable(data.tokens[last]),
     ". Rank 0 is the most probable. Point at a cell, or go there with the arrow keys."));

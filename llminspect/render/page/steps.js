@@ -13,7 +13,7 @@ function changing(part, option, values, ...words) {
 const passed = (part) => command(changing(part, "--lens", 0));
 const ofHead = (part, head) => command(changing(part, "--query", 1, "--layer", String(head.layer), "--head", String(head.head)));
 const next = (token) => [quoted(token.text), percent(token.prob, 2), bar(token.prob)];
-const others = (tokens) => words(tokens.flatMap((one) => [make("span", { class: "unbroken other" }, quoted(one.text), ` ${percent(one.prob)}`), " "]));
+const others = (tokens) => words(tokens.flatMap((one) => [make("span", { class: "unbroken other" }, quoted(one.text), ` ${percent(one.prob, 2)}`), " "]));
 const FOLDED = 12;
 const PROBABLE = "bar: how probable, from 0 to 100%";
 const remark = (text) => make("p", { class: "key" }, text);
