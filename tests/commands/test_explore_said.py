@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,11 @@ def test_the_map_and_the_head_are_shown_before_and_after_a_change() -> None:
         await settled(pilot)
         await press(pilot, "enter")
         shown = seen(pilot)
-        assert "before" in shown and "after" in shown and "ablate 0.attention (zero), ablate 0.0 (zero)" in shown
+        assert "before" in shown and "after" in shown
+        assert "ablate 0.attention (zero), ablate 0.0 (zero)\n 0.0: head 0 of layer 0\n" in shown
+        await press(pilot, "6")
+        assert re.search(r"change +token +logit change +before +after", seen(pilot))
+        await press(pilot, "u")
         await press(pilot, "u", "u", "u", "u")
         assert pilot.app.session.state.changes == () and "after" not in seen(pilot)
         await press(pilot, "3")

@@ -37,7 +37,7 @@ def view(seen: Seen) -> RenderableType:
         "",
         "change",
         "token",
-        *(Column(name, "right") for name in ("logit", "before", "after")),
+        *(Column(name, "right") for name in ("logit change", "before", "after")),
         Column("KL, bits", "right", digits=3),
     ]
     parts: list[RenderableType] = [

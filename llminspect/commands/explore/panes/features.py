@@ -42,7 +42,7 @@ def view(seen: Seen) -> RenderableType:
 def _table(seen: Seen, result: FeaturesResult) -> RenderableType:
     assert result.features is not None and result.tokens is not None and result.positions and result.active
     token = quoted(shown_text(result.tokens[result.positions[0]]))
-    facts = f"at {token}, of {count(result.dictionary.features)} of {result.dictionary.reads}"
+    facts = f"at {token}, of the {count(result.dictionary.features)} that read {result.dictionary.reads}"
     if not result.features:
         return Text(f"none is on {facts}", theme.QUIET)
     rows: list[list[Cell]] = []

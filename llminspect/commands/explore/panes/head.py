@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 
 from llminspect.analysis.attend import AttendResult
 from llminspect.analysis.find import SINK_FROM
@@ -31,7 +31,8 @@ def view(seen: Seen) -> RenderableType:
     of_weights = [result for _, result in seen.found if isinstance(result, HeadResult)]
     parts: list[RenderableType] = [habits_part(one.habits) for one in of_weights if one.habits is not None]
     attended = [result for _, result in seen.found if isinstance(result, AttendResult) and result.query is None]
-    parts += experiments_made(attended[-1].experiments) if attended and attended[-1].experiments else []
+    if attended and attended[-1].experiments:
+        parts.append(Group(*experiments_made(attended[-1].experiments)))
     for _, result in seen.found:
         if isinstance(result, AttendResult):
             if result is attended[-1] and result.heads:
