@@ -144,6 +144,14 @@ def test_the_way_through_the_layers_keeps_its_columns(columns: int, called: Prog
     assert ("time" in lines[heading]) == (columns >= 60)
 
 
+@pytest.mark.parametrize("columns", [40, 60, 80, 160])
+def test_the_times_of_steps_are_explained_where_they_are_shown(columns: int, called: Program) -> None:
+    ask = ("forward", "--ids", "7,31,5", "--layer", "1", "--model", str(GOLDEN / "llama"))
+    steps, _, rest = called(*ask, COLUMNS=str(columns)).out.partition("layer 1\n")[2].partition("through the layers")
+    assert rest and ("time: since the step listed before" in " ".join(steps.split())) == (" time\n" in steps)
+    assert (" time\n" in steps) == (columns >= 80)
+
+
 @pytest.mark.parametrize(
     ("family", "biased"), [("granite", True), ("opt", True), ("llama", False), ("nemotron", False)]
 )

@@ -228,6 +228,8 @@ def _step_table(title: str, steps: Sequence[TraceStep], left_out: str) -> SizedT
     names = [name for name in ("shape", "norm", "mean", "min", "max", "time") if name not in left_out.split()]
     columns = [Column("step"), *(Column(name, "right") for name in names)]
     note = "over all positions together; norm: the square root of the sum of the squares"
+    if "time" in names:
+        note += "; time: since the step listed before, or since the pass began"
     return table(columns, [[row[name] for name in ("step", *names)] for row in rows], title=title, note=note)
 
 
