@@ -159,6 +159,26 @@ def test_what_is_drawn_has_one_sign_for_minus() -> None:
     assert [name_of(path) for path in drawn if "−" in path.read_text("utf-8")] == []
 
 
+ROUNDED_BY_PYTHON = {
+    "llminspect/commands/explore/surface.py",  # Seconds that go on while they are read.
+    "llminspect/commands/forward/__init__.py",  # The bare perplexity, for another program.
+    "llminspect/commands/verify.py",  # Powers of ten, of which only the size counts.
+    "llminspect/render/picture.py",  # Coordinates.
+}
+
+
+def test_numbers_that_are_drawn_are_rounded_in_one_way() -> None:
+    """That of `fixed`, by which a half goes up: Python's formats round what the binary number is."""
+    drawn = [*(PACKAGE / "commands").rglob("*.py"), *(PACKAGE / "render").rglob("*.py")]
+    found = {
+        name_of(path)
+        for path in drawn
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FormattedValue) and re.search(r"\..*[fge%]'$", ast.unparse(node.format_spec or node))
+    }
+    assert found == ROUNDED_BY_PYTHON
+
+
 def test_only_files_opens_files() -> None:
     wrong = [
         f"{name_of(path)}:{line} {on}.{name}"

@@ -70,6 +70,12 @@ def fixed(value: float, decimals: int) -> str:
     return f"{written if written else abs(written):f}"
 
 
+def signed(value: float, decimals: int) -> str:
+    """A change, rounded as by `fixed`: `+0.13`, `-0.13`; what rounds to 0 has no sign."""
+    text = fixed(value, decimals)
+    return f"+{text}" if float(text) > 0 else text
+
+
 def added_up(terms: Sequence[float], total: float, digits: int = 4) -> tuple[list[str], str, str]:
     """The terms of a sum, the sign between, and the sum, so that what is shown adds up: with the fewest decimals, from
     those of `digits` digits on, with which it does; with ≈ where it does with none.
@@ -150,7 +156,7 @@ def rough_count(value: int) -> str:
     """A large count in three digits: `12`, `22.7 M`, `135 M`, `175 B`."""
     for size, name in ((10**9, "B"), (10**6, "M")):
         if value >= size:
-            return f"{value / size:.3g} {name}"
+            return f"{number(value / size, 3)} {name}"
     return f"{value:,}"
 
 
@@ -160,20 +166,20 @@ def percent(probability: float, decimals: int = 1) -> str:
         return number(probability)
     least = 10.0**-decimals
     if 0 < probability * 100 < least / 2:
-        return f"<{least:.{decimals}f}%"
+        return f"<{fixed(least, decimals)}%"
     if 100 - least / 2 <= probability * 100 < 100:
-        return f">{100 - least:.{decimals}f}%"
+        return f">{fixed(100 - least, decimals)}%"
     return f"{fixed(probability * 100, decimals)}%"
 
 
 def duration(seconds: float) -> str:
     """`85 µs`, `340 ms`, `1.2 s`, `2 min 3 s`."""
     if seconds < 1e-3:
-        return f"{seconds * 1e6:.0f} µs"
+        return f"{fixed(seconds * 1e6, 0)} µs"
     if seconds < 1:
-        return f"{seconds * 1e3:.{1 if seconds < 1e-2 else 0}f} ms"
+        return f"{fixed(seconds * 1e3, 1 if seconds < 1e-2 else 0)} ms"
     if seconds < 60:
-        return f"{seconds:.{1 if seconds < 10 else 0}f} s"
+        return f"{fixed(seconds, 1 if seconds < 10 else 0)} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
@@ -184,7 +190,7 @@ def byte_size(size: float) -> str:
     while size >= 999.5 and len(units) > 1:
         size /= 1000
         units.pop(0)
-    return f"{size:.{1 if size < 9.95 and units[0] != 'B' else 0}f} {units[0]}"
+    return f"{fixed(size, 1 if size < 9.95 and units[0] != 'B' else 0)} {units[0]}"
 
 
 def ranges(numbers: Iterable[int]) -> str:

@@ -11,7 +11,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from llminspect.core.dataclass import dataclass
-from llminspect.core.numbers import count, fixed, several
+from llminspect.core.numbers import count, fixed, several, signed
 from llminspect.render import theme
 from llminspect.render.cells import Curve, PictureConsole
 from llminspect.render.layered import arranged
@@ -121,7 +121,9 @@ def _arranged(names: list[str], ranks: Mapping[str, int], shown: Sequence[Wire],
             pieces.append(_Stretch(to_x, y - 1, to_x, y + 1, largest, signs, name))
         for wire, to in of_it:
             x, end = places[to - 1, source], _port(places[to, number[wire.target]], wire)
-            title = f"{name} → {wire.target}{' ' + wire.port[0] if wire.port[0].isalpha() else ''} {wire.value:+.2f}"
+            title = (
+                f"{name} → {wire.target}{' ' + wire.port[0] if wire.port[0].isalpha() else ''} {signed(wire.value, 2)}"
+            )
             signs = frozenset([wire.value >= 0])
             pieces.append(_Stretch(x, PITCH * (to - 1) + 1, end, PITCH * to - 1, abs(wire.value), signs, title))
     row = {name: PITCH * rank for name, rank in zip(names, rank_of, strict=True)}

@@ -19,8 +19,10 @@ from llminspect.core.numbers import (
     matrix,
     number,
     percent,
+    rough_count,
     several,
     shape,
+    signed,
     vector,
 )
 
@@ -138,3 +140,11 @@ def test_units() -> None:
 def test_one_thing_is_not_several(number: int, words: str) -> None:
     assert several(number, "token") == words
     assert several(number, "pass", "passes") == words.replace("token", "pass").replace("passs", "passes")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(0.125, "+0.13"), (-0.125, "-0.13"), (0.004, "0.00"), (-0.004, "0.00"), (2.675, "+2.68")]
+)
+def test_a_change_has_its_sign_and_is_rounded_as_other_numbers(value: float, expected: str) -> None:
+    assert signed(value, 2) == expected
+    assert (duration(0.0025), duration(1.25), rough_count(2_125_000)) == ("2.5 ms", "1.3 s", "2.13 M")

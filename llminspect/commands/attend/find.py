@@ -99,6 +99,6 @@ def _heads(heads: Sequence[FoundHead], find: Find) -> RenderableType:
     for head in heads:
         weights = (head.weight, head.others, head.excess, head.control, head.control_excess)
         # The same decimals in all columns: they are differences of one another.
-        written = (None if weight is None else f"{float(weight):z.3f}" for weight in weights)
+        written = (None if weight is None else fixed(weight, 3) for weight in weights)
         rows.append([head.layer, head.head, *written, "sink" if head.only_sink else ""])
     return table(columns, rows)

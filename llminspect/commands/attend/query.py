@@ -113,7 +113,7 @@ def _table(query: Query, labels: list[str]) -> RenderableType:
         row += [scaled, None if query.capped is None else float(query.capped[index])]
         hidden = index not in seen
         row += [None if hidden else fixed(weight, 4), Text("hidden", QUIET) if hidden else BarCell(weight, 24)]
-        rows.append([*row, *(None if hidden else f"{float(values[index]):z.4f}" for values in beside)])
+        rows.append([*row, *(None if hidden else fixed(values[index], 4) for values in beside)])
     notes = []
     left, hidden_too = len(seen - set(_shown(query))), len(query.scores) - len(seen)
     if left:

@@ -8,7 +8,7 @@ from rich.console import RenderableType
 
 from llminspect.analysis.circuit_result import CircuitEdge, CircuitNode, CircuitPair, CircuitResult
 from llminspect.commands.circuit.graph import rank_of, ways
-from llminspect.core.numbers import column, count, fixed, largest_first, percent, several
+from llminspect.core.numbers import column, count, fixed, largest_first, percent, several, signed
 from llminspect.render.safe import natural, quoted, visible
 from llminspect.render.section import page, remark, section
 from llminspect.render.table import Cell, Column, table
@@ -46,8 +46,8 @@ def _headline(result: CircuitResult) -> RenderableType:
         target, versus = (quoted(token.text) for token in (result.target, result.versus))
         title, texts = f"Why {target} and not {versus}", "text"
         number_of = f"logit of {target} - logit of {versus}"
-    ends = f"{number_of}: {_signed(result.difference)} after the clean {texts}, "
-    ends += f"{_signed(result.corrupt_difference)} after the corrupt {'ones' if texts == 'texts' else 'one'}"
+    ends = f"{number_of}: {signed(result.difference, 2)} after the clean {texts}, "
+    ends += f"{signed(result.corrupt_difference, 2)} after the corrupt {'ones' if texts == 'texts' else 'one'}"
     return section(title, note=ends)
 
 
@@ -69,7 +69,7 @@ def _pairs(pairs: Sequence[CircuitPair]) -> RenderableType:
         [
             "" if pair.clean is None else visible(pair.clean),
             *(visible(token.text, spaces=True) for token in (pair.target, pair.versus)),
-            _signed(pair.difference), _signed(pair.corrupt_difference), percent_of(pair.faithfulness),
+            signed(pair.difference, 2), signed(pair.corrupt_difference, 2), percent_of(pair.faithfulness),
         ]
         for pair in pairs[:SHOWN]
     ]  # fmt: skip
@@ -111,7 +111,7 @@ def _layers(result: CircuitResult) -> RenderableType:
     rows: list[Sequence[Cell]] = []
     for layer, nodes in layers.items():
         shown = [nodes[at] for at in largest_first([abs(node.score) for node in nodes], decimals=2)[:NODES]]
-        names = [f"{_part(node.name)} {_signed(node.score)}".strip() for node in shown]
+        names = [f"{_part(node.name)} {signed(node.score, 2)}".strip() for node in shown]
         more = len(nodes) - len(shown)
         rows.append([layer, "   ".join(names) + (f"   and {more} more" if more else "")])
     columns = [Column("where", whole=True), Column("nodes, each with its score")]
@@ -133,7 +133,7 @@ def _ordered(edges: Sequence[CircuitEdge]) -> list[CircuitEdge]:
 
 def _edges(result: CircuitResult) -> RenderableType:
     shown = _ordered(result.edges)[:SHOWN]
-    rows: list[Sequence[Cell]] = [[edge["from"], edge["to"], _signed(edge["score"])] for edge in shown]
+    rows: list[Sequence[Cell]] = [[edge["from"], edge["to"], signed(edge["score"], 2)] for edge in shown]
     columns = [Column("from", whole=True), Column("to", whole=True), Column("score", "right", whole=True)]
     more = len(result.edges) - SHOWN
     note = "about how many logits are lost if this edge alone is patched"
@@ -164,7 +164,3 @@ def _methods(result: CircuitResult) -> RenderableType:
 def percent_of(share: float) -> str:
     """A share that may lie below 0 or above 1."""
     return f"{fixed(100 * share, 1)}%"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}" if abs(value) >= 0.005 else "0.00"

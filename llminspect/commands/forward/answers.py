@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 
-from llminspect.core.numbers import added_up, column, count, fixed, largest_first, number, percent, ranges, several
+from llminspect.core.numbers import added_up, column, fixed, largest_first, number, percent, ranges, several, signed
 from llminspect.core.written import digits_for, read
 from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
@@ -49,7 +49,7 @@ def lens_table(layers: Sequence[LensLayer], *, tuned: bool = False) -> Renderabl
         row: list[Cell] = [str(layer.layer), None, None, None]
         if layer.target is not None:
             prob = float(layer.target.prob)
-            row[1:] = [count(layer.target.rank), percent(prob, 2), BarCell(prob, 8)]
+            row[1:] = [f"{layer.target.rank:,}", percent(prob, 2), BarCell(prob, 8)]
         entries = []
         for entry in layer.top[:LENS_SHOWN]:
             style = theme.STRONG if entry.id == (target.id if target else final) else ""
@@ -132,7 +132,7 @@ def attribution(found: Attribution) -> RenderableType:
         signed_bars(
             [label for label, _ in largest],
             [value for _, value in largest],
-            title=f"attribution: what adds most to {name}, or takes most from it (of {count(len(parts))} parts)",
+            title=f"attribution: what adds most to {name}, or takes most from it (of {len(parts):,} parts)",
         ),
         Text(),
     ]
@@ -189,7 +189,7 @@ def surprise(found: Surprise, labels: Sequence[str]) -> RenderableType:
         line,
     ]
     if found.window is not None:
-        parts.append(Text(f"in windows of {count(found.window)} tokens that overlap by half", theme.QUIET))
+        parts.append(Text(f"in windows of {found.window:,} tokens that overlap by half", theme.QUIET))
     return Group(*parts)
 
 
@@ -222,7 +222,7 @@ LOGIT_KEY = (
 def change(baseline: Baseline, found: AnswerChange) -> RenderableType:
     """Before, after, and the change."""
     tokens = sorted(found.tokens, key=lambda token: -max(token.prob_before, token.prob_after))
-    rows = [(token.text, token.prob_before, token.prob_after, f"{token.logit_change:+.3f}") for token in tokens]
+    rows = [(token.text, token.prob_before, token.prob_after, signed(token.logit_change, 3)) for token in tokens]
     before = quoted(baseline.next[0].text) if baseline.next else "–"
     best = max(found.tokens, key=lambda token: token.prob_after, default=None)
     after = quoted(best.text) if best else "–"

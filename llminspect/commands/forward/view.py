@@ -258,7 +258,11 @@ def routes(layer: Routing, names: Sequence[str]) -> RenderableType:
     sums = [sum(route.weight for route in token) for token in layer.tokens]
     if all(abs(total - 1) < 0.005 for total in sums):
         return drawn
-    many = f"to {sums[0]:.3g}" if max(sums) - min(sums) < 0.005 else f"to {min(sums):.3g} to {max(sums):.3g}"
+    many = (
+        f"to {number(sums[0], 3)}"
+        if max(sums) - min(sums) < 0.005
+        else f"to {number(min(sums), 3)} to {number(max(sums), 3)}"
+    )
     return section("", drawn, note=f"In this model the weights of a token do not sum to 1, but {many}.")
 
 

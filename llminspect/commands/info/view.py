@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 
 from llminspect.analysis.info import HeadDetails, InfoResult, ModelTensor, TokenizerDetails
 from llminspect.commands.info.settings import SIZES, in_words, written
-from llminspect.core.numbers import byte_size, percent, ranges, several
+from llminspect.core.numbers import byte_size, number, percent, ranges, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.prose import Text
@@ -126,7 +126,7 @@ def parts_table(result: InfoResult) -> RenderableType:
     """How many numbers each part of the model has, their share, and how many bits the file spends on one."""
     parts = result.parts or []
     rows: list[list[Cell]] = [
-        [part.name, f"{part.parameters:,}", percent(part.share), f"{part.bits:.4g}", BarCell(part.share, 24)]
+        [part.name, f"{part.parameters:,}", percent(part.share), number(part.bits), BarCell(part.share, 24)]
         for part in parts
     ]
     if result.tied:

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from llminspect.analysis.cost import Cost
 from llminspect.analysis.count_files import FileCount, FilesResult, FolderCount
 from llminspect.analysis.tokenize import CountResult, LineCount
-from llminspect.core.numbers import percent, several
+from llminspect.core.numbers import fixed, percent, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.prose import Text
@@ -41,7 +41,7 @@ def counted(result: CountResult) -> RenderableType:
 def money(cost: Cost) -> str:
     """The total in cents, of less than one in three significant digits, and the currency where it was given."""
     decimals = 2 if cost.total >= 1 or not cost.total else max(2, 2 - math.floor(math.log10(cost.total)))
-    amount = f"{cost.total:.{decimals}f}".rstrip("0")
+    amount = fixed(cost.total, decimals).rstrip("0")
     whole, _, cents = amount.partition(".")
     # Two significant digits at least, and cents where there are any.
     return (

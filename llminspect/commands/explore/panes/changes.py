@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from llminspect.analysis.forward_result import ForwardResult
 from llminspect.commands.explore.panes import Seen
 from llminspect.commands.forward.answers import change
-from llminspect.core.numbers import percent
+from llminspect.core.numbers import percent, signed
 from llminspect.render import theme
 from llminspect.render.prose import Text
 from llminspect.render.safe import visible
@@ -56,5 +56,5 @@ def _effect(result: ForwardResult | None) -> list[Cell]:
         return ["…", "", "", "", ""]
     shift = result.change.target or result.change.tokens[0]
     before, after = percent(shift.prob_before, 2), percent(shift.prob_after, 2)
-    moved = f"{shift.logit_change:+.3f}"
+    moved = signed(shift.logit_change, 3)
     return [visible(shift.text, True), moved, before, after, result.change.kl]

@@ -14,7 +14,7 @@ from llminspect.analysis.forward_result import ForwardResult
 from llminspect.analysis.generate import GenerateResult
 from llminspect.analysis.result import Result
 from llminspect.commands.explore.panes import Seen
-from llminspect.core.numbers import percent
+from llminspect.core.numbers import percent, signed
 from llminspect.model.opened import Model
 from llminspect.render import theme
 from llminspect.render.bars import bar
@@ -69,7 +69,9 @@ def _in_question(state: ExploreState, tokens: Sequence[RankedToken]) -> Iterator
         yield line
     if len(tokens) > 1 and all(token.prob > 0 for token in tokens):
         apart = math.log(tokens[0].prob) - math.log(tokens[1].prob)
-        yield Text(f"logit of target - logit of versus: {apart:+.3f}", theme.QUIET, no_wrap=True, overflow="ellipsis")
+        yield Text(
+            f"logit of target - logit of versus: {signed(apart, 3)}", theme.QUIET, no_wrap=True, overflow="ellipsis"
+        )
 
 
 def _left(result: Result) -> dict[int, float] | None:
