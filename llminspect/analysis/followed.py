@@ -91,7 +91,7 @@ def check_followed(prompt: Prompt) -> None:
     """Raise UsageError for a text with more tokens than can be followed."""
     if len(prompt.tokens) > FOLLOWED:
         raise UsageError(
-            f"each token is followed of a text of up to {FOLLOWED} tokens, and this one has "
+            f"every token is followed only in texts of up to {FOLLOWED} tokens, and this one has "
             f"{several(len(prompt.tokens), 'token')}",
             "take a sentence of it",
         )

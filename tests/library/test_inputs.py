@@ -176,7 +176,7 @@ def test_a_walk_of_a_long_text_is_followed_nowhere(smollm2: Any, called: Program
     text = "cat " * 30
     ran = called("walk", text, "--model", "smollm2", "--interactive", "--save", str(tmp_path / "page.html"))
     assert ran.code == 2
-    with pytest.raises(UsageError, match="of up to 24 tokens") as caught:
+    with pytest.raises(UsageError, match="up to 24 tokens") as caught:
         llminspect.walk(text, smollm2, follow=True)
     assert str(caught.value) in ran.err
 
