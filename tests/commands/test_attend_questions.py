@@ -44,7 +44,7 @@ def test_the_steps_are_written_out_with_their_numbers() -> None:
         "e^2 / (e^1 + e^0 + e^2 + e^0)",
         "7.3891 / 12.107",
         "0.6103",
-        "0.6103·[0, 1, 3, 0]",
+        "0.61030·[0, 1, 3, 0]",
     ):
         assert piece in text
 

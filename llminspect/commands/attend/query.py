@@ -16,7 +16,7 @@ from llminspect.analysis.by_hand import products
 from llminspect.analysis.into_attention import START
 from llminspect.analysis.query import Query, not_looked_for
 from llminspect.commands.attend.heads import MEANINGS
-from llminspect.core.numbers import added_up, column, fixed, number, several, vector
+from llminspect.core.numbers import added_up, column, fixed, largest_first, number, several, vector
 from llminspect.core.written import digits_for, read, read_all
 from llminspect.render.bars import BarCell
 from llminspect.render.clock import Clock, Hand, clocks
@@ -41,6 +41,8 @@ USUAL = (
     "distance from them. Choose with --layer and --head; --find ranks all heads by a pair of words."
 )
 _MEAN = "mean of heads: over all that could have been chosen."
+_DECIMALS = 4
+"""Of a weight."""
 _NOTHING = 0.00005
 """A smaller weight reads 0.0000."""
 
@@ -112,8 +114,8 @@ def _table(query: Query, labels: list[str]) -> RenderableType:
         row: list[Cell] = [index, label(labels[index]), score, scaled if query.bias is None else score * query.scale]
         row += [scaled, None if query.capped is None else float(query.capped[index])]
         hidden = index not in seen
-        row += [None if hidden else fixed(weight, 4), Text("hidden", QUIET) if hidden else BarCell(weight, 24)]
-        rows.append([*row, *(None if hidden else fixed(values[index], 4) for values in beside)])
+        row += [None if hidden else fixed(weight, _DECIMALS), Text("hidden", QUIET) if hidden else BarCell(weight, 24)]
+        rows.append([*row, *(None if hidden else fixed(values[index], _DECIMALS) for values in beside)])
     notes = []
     left, hidden_too = len(seen - set(_shown(query))), len(query.scores) - len(seen)
     if left:
@@ -124,7 +126,7 @@ def _table(query: Query, labels: list[str]) -> RenderableType:
         notes.append("hidden: by the mask, since it comes after the query.")
     if query.to_sink is not None:
         notes.append(f"{number(query.to_sink, 3)} of the weight goes to the head's own sink, to no token.")
-    strongest = _shown(query).index(int(query.weights.argmax()))
+    strongest = _shown(query).index(_strongest(query))
     if query.usual is not None and query.habit is not None:
         notes.append(USUAL)
     return table(columns, rows, note=" ".join(notes), strong=[strongest])
@@ -139,9 +141,14 @@ def _shown(query: Query) -> list[int]:
     """All keys of a short text; of a long one those with the most weight that is not 0.0000, in their order."""
     if len(query.scores) <= _KEYS:
         return list(range(len(query.scores)))
-    most = np.argsort(-query.weights, kind="stable")[:_KEYS]
+    most = largest_first(query.weights.tolist(), decimals=_DECIMALS)[:_KEYS]
     least = min(_NOTHING, float(query.weights.max()))
     return sorted(int(index) for index in most if query.weights[index] >= least)
+
+
+def _strongest(query: Query) -> int:
+    """The key with the most weight as it is shown; of several the first."""
+    return largest_first(query.weights.tolist(), decimals=_DECIMALS)[0]
 
 
 def _scale(scale: float) -> str:
@@ -150,7 +157,7 @@ def _scale(scale: float) -> str:
 
 
 def _steps(query: Query, labels: list[str]) -> RenderableType:
-    best = int(query.weights.argmax())
+    best = _strongest(query)
     name = quoted(labels[best])
     small = len(query.query) <= _WRITTEN_OUT
     rows: list[tuple[str, ...]] = []
@@ -244,23 +251,31 @@ def _times(one: float, other: float, digits: int) -> str:
 
 
 def _weighted(query: Query) -> str:
-    """The largest terms of the sum."""
-    order = sorted(_seen(query), key=lambda index: -float(query.weights[index]))
+    """The largest terms of the sum, in the order of the keys; where some are left out stands …"""
+    seen = _seen(query)
     small = len(query.query) <= _WRITTEN_OUT
-    shown = sorted(order[: 8 if small else 3])
-    limit, digits = _WRITTEN_OUT if small else 3, 3
-    if small and len(shown) == len(order):
-        parts = [(query.weights[index], query.values[index]) for index in shown]
+    most = largest_first([float(query.weights[index]) for index in seen], decimals=_DECIMALS)[: 8 if small else 3]
+    places = sorted(most)
+    weights = np.array([float(query.weights[seen[place]]) for place in places])
+    rows_KE = np.array([query.values[seen[place]] for place in places])[:, : None if small else 3]
+    digits = 3
+    if small and len(places) == len(seen):
         output = column(np.ravel(query.output))
-        digits = (
-            digits_for(lambda most: sum(read(w, most) * read_all(v, max(most, 4)) for w, v in parts), output, 3) or 3
-        )
-    rows = [vector(query.values[index], limit, max(digits, 4)).partition("  ")[0] for index in shown]
-    weights = [number(query.weights[index], digits) for index in shown]
-    if len(shown) < len(order):  # The sum cannot be checked: as they stand in the table.
-        weights = [text.strip() for text in column(query.weights[shown])]
-    terms = [f"{weight}·{row}" for weight, row in zip(weights, rows, strict=True)]
-    return "\n+ ".join(terms) + (" + …" if len(shown) < len(order) else "")
+
+        def summed(digits: int) -> Array:
+            return read_all(weights, digits) @ read_all(rows_KE, max(digits, 4)).reshape(rows_KE.shape)
+
+        digits = digits_for(summed, output, 3) or 3
+    of_weights = column(weights, digits) if len(places) == len(seen) else [fixed(w, _DECIMALS) for w in weights]
+    numbers = [text.strip() for text in column(rows_KE.ravel(), max(digits, 4))]
+    end, across = "" if small else ", …", rows_KE.shape[1]
+    terms, before = list[str](), -1
+    for at, (place, weight) in enumerate(zip(places, of_weights, strict=True)):
+        terms += ["…"] if place > before + 1 else []
+        terms.append(f"{weight.strip()}·[{', '.join(numbers[at * across : (at + 1) * across])}{end}]")
+        before = place
+    terms += ["…"] if before + 1 < len(seen) else []
+    return "\n+ ".join(terms)
 
 
 def into_attention_parts(made: IntoAttention, query: Query, labels: list[str]) -> Iterator[RenderableType]:

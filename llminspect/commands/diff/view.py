@@ -16,7 +16,7 @@ from llminspect.analysis.diff_models import DiffModelsResult, ModelSide
 from llminspect.commands.forward.answers import KL_KEY, two_probabilities
 from llminspect.commands.forward.view import strip
 from llminspect.commands.head.view import read_of
-from llminspect.core.numbers import aligned, column, count, fixed, number, percent, several, shape
+from llminspect.core.numbers import aligned, column, count, fixed, largest_first, number, percent, several, shape
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.heatmap import head_map, heatmap
@@ -108,14 +108,14 @@ def weight_parts(weights: WeightChanges, top: int) -> Iterator[RenderableType]:
     if in_layers and weights.relative:
         parts += [Text(), _map(weights, in_layers)]
     yield section("Where the weights are apart", *parts, note="‖ ‖: the root of the sum of the squares of all numbers")
-    moved = sorted((tensor for tensor in weights.tensors if tensor.relative), key=lambda tensor: -tensor.relative)
+    moved = [tensor for tensor in weights.tensors if tensor.relative and math.isfinite(tensor.relative)]
+    moved = [moved[at] for at in largest_first([tensor.relative for tensor in moved], digits=3)[:top]]
     unmeasured = [tensor.name for tensor in weights.tensors if math.isnan(tensor.relative)]
-    if moved:
-        most = next((tensor.relative for tensor in moved if math.isfinite(tensor.relative)), 1.0)
+    if moved or unmeasured:
+        most = max((tensor.relative for tensor in moved), default=1.0)
         rows: list[Sequence[Cell]] = [
             [tensor.name, shape(tensor.shape), tensor.relative, BarCell(tensor.relative / most, BAR)]
-            for tensor in moved[:top]
-            if math.isfinite(tensor.relative)
+            for tensor in moved
         ]
         columns = [
             Column("tensor"),
@@ -253,13 +253,16 @@ def head_parts(changes: HeadChanges, top: int) -> Iterator[RenderableType]:
         if a != b
     ]
     if others:
-        named = [text for _, text in sorted(others, key=lambda entry: -entry[0])]
+        named = [others[at][1] for at in largest_first([moved for moved, _ in others], digits=3)]
         more = f" and {len(named) - top} more" if len(named) > top else ""
         yield remark(f"Other habits: {', '.join(named[:top])}{more}")
 
 
 def _moved(heads: Sequence[HeadChange]) -> RenderableType:
+    heads = sorted(heads, key=lambda head: (head.layer, head.head))
+    heads = [heads[at] for at in largest_first([head.moved for head in heads], digits=3)]
     rows: list[Sequence[Cell]] = []
+    most_moved = max(head.moved for head in heads) or 1
     sure = any(math.isfinite(head.low) for head in heads)
     ends = column([end for head in heads for end in (head.low, head.high)], 2)
     for head, low, high in zip(heads, ends[::2], ends[1::2], strict=True):
@@ -268,7 +271,7 @@ def _moved(heads: Sequence[HeadChange]) -> RenderableType:
         shares = [entry for entry in head.measures if entry.measure != "distance"]
         most = max(shares, key=lambda entry: abs(entry.change))
         change = f"{most.measure} {fixed(most.a, 2)} → {fixed(most.b, 2)}"
-        cells: list[Cell] = [f"{head.layer}.{head.head}", head.moved, BarCell(head.moved / (heads[0].moved or 1), BAR)]
+        cells: list[Cell] = [f"{head.layer}.{head.head}", head.moved, BarCell(head.moved / most_moved, BAR)]
         rows.append([*cells, *([interval] if sure else []), habits, change])
     columns: list[str | Column | None] = [
         Column("head", "right", whole=True), Column("moved", digits=3), Column("", spared=5),

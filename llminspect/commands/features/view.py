@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SHOWN = 24
 """Tokens of a text whose features are listed."""
 BAR = 10
+NAMES = {"jumprelu": "JumpReLU", "relu": "ReLU", "standard": "ReLU", "topk": "TopK", "groupmax": "GroupMax"}
 
 
 def render(result: FeaturesResult) -> RenderableType:
@@ -52,8 +53,17 @@ def _headline(facts: DictionaryFacts) -> RenderableType:
     line = Text(f"{count(facts.features)} features of {facts.reads}", theme.TITLE)
     written = "" if facts.writes == facts.reads else f", written to {facts.writes}"
     made_for = "" if facts.trained_on is None else f", made for {visible(facts.trained_on)}"
-    what = f"{facts.maker}, {visible(facts.kind)}, at {visible(facts.hook)}{written}{made_for}"
+    what = f"{facts.maker}, {kind_of(facts.kind)}, at {visible(facts.hook)}{written}{made_for}"
     return Group(line, remark(what))
+
+
+def kind_of(kind: str) -> str:
+    """What a file calls the kind of its features, by the names that the papers have.
+
+    >>> kind_of("jumprelu_skip_transcoder"), kind_of("topk transcoder"), kind_of("standard")
+    ('JumpReLU skip transcoder', 'TopK transcoder', 'ReLU')
+    """
+    return " ".join(NAMES.get(word, word) for word in visible(kind).replace("_", " ").split(" "))
 
 
 def _tokens(result: FeaturesResult) -> RenderableType:
