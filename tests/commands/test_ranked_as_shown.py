@@ -16,7 +16,7 @@ import llminspect
 from llminspect.analysis.head_changes import HabitChange, HeadChange, HeadChanges
 from llminspect.analysis.weight_changes import TensorChange, WeightChanges
 from llminspect.commands.attend.query import _strongest, _weighted
-from llminspect.commands.diff.view import head_parts, weight_parts
+from llminspect.commands.diff.view import head_parts, token_parts, weight_parts
 from llminspect.commands.features.view import render as drawn
 from llminspect.core.dataclass import dataclass
 from tests.render.samples import shown
@@ -63,6 +63,16 @@ def test_heads_that_moved_as_much_stand_by_layer_and_head() -> None:
     text = "".join(shown(part, 80) for part in head_parts(HeadChanges("", moved_LH, habits[0], habits[1], 2, heads), 4))
     assert re.findall(r"^ *(\d\.\d) +0\.[56]", text, re.MULTILINE) == ["1.0", "0.4", "3.1", "3.2"]
     assert "Other habits: 0.4 (sink → self), 1.0 (sink → self)" in text
+
+
+def test_places_where_models_are_as_far_apart_stand_in_the_order_of_the_text() -> None:
+    found = llminspect.diff("Mr Toad met Mrs Hen .", model="toy-induction", against_model="toy-induction").token_changes
+    assert found is not None
+    place = found.places[0]
+    places = [replace(place, index=at, kl=kl) for at, kl in ((4, 0.50002), (1, 0.50001), (2, 0.6))]
+    parts = token_parts(replace(found, places=places, largest=0.6, kls=[0.0] * len(place.tokens)), "")
+    text = "".join(shown(part, 100) for part in parts)
+    assert re.findall(r"^(\w+) +0\.[56]0* ", text, re.MULTILINE) == [place.tokens[at] for at in (2, 1, 4)]
 
 
 def test_keys_with_equal_weights_stand_in_their_order_and_what_is_left_out_has_a_sign() -> None:

@@ -16,6 +16,7 @@ from llminspect.core.numbers import (
     column,
     duration,
     fixed,
+    largest_first,
     matrix,
     number,
     percent,
@@ -148,3 +149,10 @@ def test_one_thing_is_not_several(number: int, words: str) -> None:
 def test_a_change_has_its_sign_and_is_rounded_as_other_numbers(value: float, expected: str) -> None:
     assert signed(value, 2) == expected
     assert (duration(0.0025), duration(1.25), rough_count(2_125_000)) == ("2.5 ms", "1.3 s", "2.13 M")
+
+
+def test_a_list_is_in_the_order_of_its_numbers_as_they_are_shown() -> None:
+    for values in ([0.125, 0.13], [2.675, 2.68], [-0.13, -0.125], [0.13, 0.125]):
+        assert len({fixed(value, 2) for value in values}) == 1
+        assert largest_first(values, decimals=2) == [0, 1]
+    assert largest_first([-math.inf, 1.0, math.nan, 2.0], decimals=2) == [3, 1, 0, 2]

@@ -190,16 +190,20 @@ def token_parts(changes: TokenChanges, read: str = "") -> Iterator[RenderableTyp
 def _strips(changes: TokenChanges) -> RenderableType:
     limits = (0.0, changes.largest)
     shown: list[RenderableType] = []
-    whole = changes.kls is not None and changes.places and len(changes.kls) == len(changes.places[0].tokens)
+    places = changes.places
+    whole = changes.kls is not None and places and len(changes.kls) == len(places[0].tokens)
     if whole:
-        place = changes.places[0]
+        places = sorted(places, key=lambda place: place.index)
+    places = [places[at] for at in largest_first([place.kl for place in places], digits=3)]
+    if whole:
+        place = places[0]
         shown += [
             value_strip(place.tokens, place.kls, limits=limits, name="KL(a ‖ b) after the token, in bits"),
             Text(),
         ]
         rows: list[Sequence[Cell]] = [
             [place.tokens[place.index], place.kl, *_expected(place.expected_a), *_expected(place.expected_b)]
-            for place in changes.places
+            for place in places
             if place.kl
         ]
         columns = [
@@ -208,8 +212,8 @@ def _strips(changes: TokenChanges) -> RenderableType:
             Column("in a", digits=3), Column("in b", digits=3),
         ]  # fmt: skip
         return section("Where they are furthest apart", *shown, table(columns, rows))
-    for index, place in enumerate(changes.places):
-        last = index == len(changes.places) - 1
+    for index, place in enumerate(places):
+        last = index == len(places) - 1
         shown += [
             _where(place),
             value_strip(place.tokens, place.kls, limits=limits, name="KL(a ‖ b) after the token, in bits", key=last),
