@@ -107,7 +107,7 @@ def largest_first(values: Sequence[float], *, digits: int = 4, decimals: int | N
     finite = np.abs(sizes_N[np.isfinite(sizes_N)])
     most = float(finite.max()) if finite.size else 0.0
     places = decimals if decimals is not None else digits - 1 - math.floor(math.log10(most)) if most else 0
-    # The half of a decimal up, as in `fixed`; a little more, since 2.675 is a little less than that.
+    # The half of a decimal up, as in `fixed`; a little more, since 100 times 1.005 is less than 100.5.
     shown_N = np.copysign(np.floor(np.abs(sizes_N) * 10.0 ** min(places, 100) + 0.5 + 1e-9), sizes_N)
     return [int(at) for at in np.argsort(-shown_N, kind="stable")]
 

@@ -152,7 +152,7 @@ def test_a_change_has_its_sign_and_is_rounded_as_other_numbers(value: float, exp
 
 
 def test_a_list_is_in_the_order_of_its_numbers_as_they_are_shown() -> None:
-    for values in ([0.125, 0.13], [2.675, 2.68], [-0.13, -0.125], [0.13, 0.125]):
+    for values in ([0.125, 0.13], [1.005, 1.01], [-0.13, -0.125], [0.13, 0.125]):
         assert len({fixed(value, 2) for value in values}) == 1
         assert largest_first(values, decimals=2) == [0, 1]
     assert largest_first([-math.inf, 1.0, math.nan, 2.0], decimals=2) == [3, 1, 0, 2]
