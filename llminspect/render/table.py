@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from copy import copy
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from rich import box
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions
 from rich.containers import Lines
 from rich.measure import Measurement
 from rich.table import Table
@@ -19,7 +18,8 @@ from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.prose import Text
 from llminspect.render.safe import visible, width
-from llminspect.render.section import Drawn, remark
+from llminspect.render.section import remark
+from llminspect.render.sized_table import BETWEEN, SizedTable
 
 GAP = "  "
 
@@ -75,82 +75,6 @@ class Column:
     """What the note below says of it, where it is shown."""
 
 
-class SizedTable(Table):
-    """A table that knows what it needs, with a heading and a note that are as wide as the page."""
-
-    least = 0
-    """Cells across that it takes without breaking a number, a word, or what is to stay whole."""
-    above: Text | None = None
-    below: Drawn | None = None
-    narrower: Callable[[], SizedTable] | None = None
-    """The same without the column that is missed least."""
-    sizes: list[tuple[int, int]]
-    """Of each column the cells that it takes at least where its name may be broken between words, and all it has."""
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        narrow = self.least > options.max_width
-        if narrow and self.narrower is not None:
-            yield from self.narrower().__rich_console__(console, options)
-            return
-        if self.above:
-            yield self.above
-        tight = self._tight(options.max_width) if narrow or self._too_wide(console, options) else self
-        if tight is None:
-            yield from self._below_one_another()
-        else:
-            yield from Table.__rich_console__(tight, console, options)
-        if self.below:
-            yield self.below
-
-    def _calculate_column_widths(self, console: Console, options: ConsoleOptions) -> list[int]:
-        # Those of bars are as wide as each other, since the bars of a row are compared.
-        bars = [at for at, column in enumerate(self.columns) if any(isinstance(cell, BarCell) for cell in column.cells)]
-        widths, last = super()._calculate_column_widths(console, options), len(self.columns) - 1
-        _, right, _, left = self.padding
-        beside = [left * (index > 0) + right * (index < last) for index in range(last + 1)]
-        shortest = min((widths[at] - beside[at] for at in bars), default=0)
-        for at in bars:
-            widths[at] = shortest + beside[at]
-        return widths
-
-    def _too_wide(self, console: Console, options: ConsoleOptions) -> bool:
-        """Whether rich, which shortens all columns alike and then widens some again, takes more than the line."""
-        room = options.max_width - self._extra_width
-        at_ease = sum(most for _, most in self.sizes) + _GAP * (len(self.sizes) - 1) <= options.max_width
-        return not at_ease and sum(self._calculate_column_widths(console, options.update_width(room))) > room
-
-    def _tight(self, cells: int) -> SizedTable | None:
-        """The same with columns that stand closer together, their names broken; None where they do not fit even so."""
-        between = len(self.sizes) - 1
-        rest = cells - sum(least for least, _ in self.sizes) - between
-        if rest < 0:
-            return None
-        made = copy(self)
-        made.columns = [copy(column) for column in self.columns]
-        gap = min(_GAP, 1 + rest // max(between, 1))
-        made.padding = (0, gap - 1, 0, 0)
-        rest -= (gap - 1) * between
-        sized = zip(made.columns, self.sizes, strict=True)
-        for column, (least, most) in sorted(sized, key=lambda one: one[1][1] - one[1][0]):
-            more = min(rest, most - least)
-            column.width, column.no_wrap, column.min_width = least + more, False, None
-            rest -= more
-        return made
-
-    def _below_one_another(self) -> Iterator[Text]:
-        """Each cell with the name of its column in front, an empty line between two rows; bars were left out before."""
-        names = [column.header for column in self.columns if isinstance(column.header, Text)]
-        longest = max((name.cell_len for name in names), default=0)
-        for index, cells in enumerate(zip(*(column.cells for column in self.columns), strict=True)):
-            if index:
-                yield Text()
-            for name, cell in zip(names, cells, strict=True):
-                if isinstance(cell, Text) and cell:
-                    yield Text.assemble(name, " " * (longest - name.cell_len + 2), cell, overflow="fold")
-
-
-_GAP = 3
-"""Cells between two columns."""
 Columns = list[str | Column | None]
 
 
@@ -161,24 +85,15 @@ def table(
     title: str = "",
     note: str = "",
     strong: Collection[int] = (),
+    left_out: tuple[str, ...] = (),
 ) -> SizedTable:
     """A table. `strong` are the indices of rows to stand out; `note` and those of the columns stand below, quiet.
 
-    A column that is None is left out, with its cell in each row.
+    A column that is None is left out, with its cell in each row; those of them that a reader may miss are `left_out`.
     """
     body = [list(row) for row in rows]
-    made = SizedTable(
-        box=box.SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1),
-        header_style=theme.HEADER,
-        border_style=theme.LINE,
-    )
-    made.above = Text(visible(title), theme.TITLE) if title else None
-    notes = [note, *(entry.note for entry in columns if isinstance(entry, Column))]
-    made.below = remark(" ".join(filter(None, notes))) if any(notes) else None
-    made.sizes = []
+    made = _framed(title, [note, *(entry.note for entry in columns if isinstance(entry, Column))])
+    made.left_out = left_out
     texts: list[list[Text | BarCell]] = []
     spared, room = (0, 0), 0
     for index, entry in enumerate(columns):
@@ -200,7 +115,7 @@ def table(
             min_width=None if whole else min(_FOLDED, _longest_word([name, *texts[-1]])),
             style=theme.QUIET if spec.quiet else None,
         )
-        made.least += least + (_GAP if len(texts) > 1 else 0)
+        made.least += least + (BETWEEN if len(texts) > 1 else 0)
         made.sizes.append((broken, most))
         enough = most if any(map(_all_shown, texts[-1])) else 2 * _FOLDED
         room += 0 if whole or bars else max(0, min(enough, most) - least)
@@ -212,7 +127,25 @@ def table(
             room += max((cell.cells for cells in texts for cell in cells if isinstance(cell, BarCell)), default=0)
         made.least += room if spared[0] == _BAR_SPARED else 0
         fewer = [None if index == spared[1] else entry for index, entry in enumerate(columns)]
-        made.narrower = lambda: table(fewer, body, title=title, note=note, strong=strong)
+        lacking = (*left_out, *filter(None, [_name(columns[spared[1]])]))
+        made.narrower = lambda: table(fewer, body, title=title, note=note, strong=strong, left_out=lacking)
+    return made
+
+
+def _framed(title: str, notes: Iterable[str]) -> SizedTable:
+    """A table without columns, its heading above it and what is to be said of it below."""
+    made = SizedTable(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1),
+        header_style=theme.HEADER,
+        border_style=theme.LINE,
+    )
+    made.above = Text(visible(title), theme.TITLE) if title else None
+    below = "; ".join(filter(None, notes)).replace(".; ", ". ")
+    made.below = remark(below) if below else None
+    made.sizes = []
     return made
 
 
@@ -226,17 +159,8 @@ def key_values(pairs: Iterable[tuple[str, Cell]]) -> Table:
     return made
 
 
-def first_fitting(*ways: Sequence[SizedTable]) -> Drawn:
-    """The first of several ways to show the same, in one table or more, that fits; else the last."""
-
-    def draw(console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        fits = (way for way in ways if all(made.least <= options.max_width for made in way))
-        for index, made in enumerate(next(fits, ways[-1])):
-            if index:
-                yield Text()
-            yield made
-
-    return Drawn(draw)
+def _name(column: str | Column | None) -> str:
+    return column.name if isinstance(column, Column) else column or ""
 
 
 def _sizes(name: Text, texts: Sequence[Text | BarCell], *, whole: bool) -> tuple[int, int, int]:

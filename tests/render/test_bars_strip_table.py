@@ -138,7 +138,7 @@ def test_a_narrow_table_leaves_out_what_can_be_spared_and_never_its_labels() -> 
         ["token", "weight"],
     ]
     assert "█" in shown(made, 36) and "█" not in shown(made, 28)
-    assert [line.split() for line in lines(made, 13)][-2:] == [["France", "0.50"], ["Paris", "0.25"]]
+    assert [line.split() for line in lines(made, 13)][2:4] == [["France", "0.50"], ["Paris", "0.25"]]
     assert " ".join(shown(made, 10).split()).startswith("token France weight 0.50")
 
 

@@ -15,13 +15,14 @@ from llminspect.render import theme
 from llminspect.render.bars import BarCell, probability_bars, signed_bars
 from llminspect.render.prose import Text
 from llminspect.render.safe import shorten, visible
-from llminspect.render.table import Cell, Column, Columns, Entries, SizedTable, first_fitting, table
+from llminspect.render.table import Cell, Column, Columns, Entries, table
 from llminspect.render.token_strip import value_strip
 
 if TYPE_CHECKING:
     from llminspect.analysis.continuations import Continuation
     from llminspect.analysis.forward_result import ForwardResult
     from llminspect.analysis.labels import AnswerSpan, Label, SpanLogits, TokenLabel
+    from llminspect.render.sized_table import SizedTable
 
 
 def head_views(result: ForwardResult) -> list[RenderableType]:
@@ -101,11 +102,11 @@ def continuations(found: Sequence[Continuation]) -> RenderableType:
     if not found:
         return Text("no continuation is shown (--top 0)", theme.QUIET)
     long = any("".join(token.text for token in each.tokens) != each.text or len(each.ids) > 1 for each in found)
-    whole = first_fitting([_ranking(found, long, bars=True)], [_ranking(found, long, bars=False)])
+    whole = _ranking(found, long)
     return Group(whole, Text(), _by_token(found[:OPENED], len(found))) if long else whole
 
 
-def _ranking(found: Sequence[Continuation], long: bool, *, bars: bool) -> SizedTable:
+def _ranking(found: Sequence[Continuation], long: bool) -> SizedTable:
     plain = found[0].baseline_logprob is not None
     rows: list[list[Cell]] = []
     for each in found:
@@ -117,7 +118,7 @@ def _ranking(found: Sequence[Continuation], long: bool, *, bars: bool) -> SizedT
     names = (*logs, "per token" if long else None, "probability", "of these")
     right = [None if name is None else Column(name, "right", whole=True) for name in names]
     return table(
-        ["continuation", *right, "" if bars else None],
+        ["continuation", *right, ""],
         rows,
         title="how probable it is that the text goes on like this",
         note=LOG + PLAIN * plain + MEAN * long + SHARE,

@@ -22,7 +22,8 @@ from llminspect.render.prose import Text
 from llminspect.render.safe import quoted, visible
 from llminspect.render.section import remark, section
 from llminspect.render.section import steps as formula_steps
-from llminspect.render.table import Cell, Column, Columns, SizedTable, first_fitting, table
+from llminspect.render.sized_table import SizedTable, first_fitting
+from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.token_strip import token_strip
 
 if TYPE_CHECKING:
@@ -166,17 +167,10 @@ def next_tokens(candidates: Sequence[Candidate], tokens: Sequence[dict[str, obje
 def folded_trace(layers: Sequence[LayerTrace], place: str) -> RenderableType:
     """A line a layer, of the position `place`; of many layers every so many, and the last. Where the line is short with
     shorter names, without the time, then without the bars."""
-    return first_fitting(
-        [_folded_trace(layers, place)],
-        [_folded_trace(layers, place, short=True)],
-        [_folded_trace(layers, place, short=True, timed=False)],
-        [_folded_trace(layers, place, short=True, timed=False, bars=False)],
-    )
+    return first_fitting([_folded_trace(layers, place)], [_folded_trace(layers, place, short=True)])
 
 
-def _folded_trace(
-    layers: Sequence[LayerTrace], place: str, *, short: bool = False, timed: bool = True, bars: bool = True
-) -> SizedTable:
+def _folded_trace(layers: Sequence[LayerTrace], place: str, *, short: bool = False) -> SizedTable:
     stride = max(1, -(-len(layers) // ROWS_SHOWN))
     shown = [trace for index, trace in enumerate(layers) if index % stride == 0 or index == len(layers) - 1]
     longest = max((trace.norm for trace in layers), default=0.0) or 1.0
@@ -185,12 +179,11 @@ def _folded_trace(
     for trace in shown:
         states = (trace.state_norm,) if stateful else ()
         lengths = (trace.attention_norm, *states, trace.feedforward_norm, trace.norm)
-        bar = BarCell(trace.norm / longest, 12) if bars else None
-        rows.append([str(trace.layer), *lengths, bar, duration(trace.seconds) if timed else None])
+        rows.append([str(trace.layer), *lengths, BarCell(trace.norm / longest, 12), duration(trace.seconds)])
     names = ["attention", "feed forward", "stream"] if short else [*ADDS, "residual stream"]
     names[1:1] = ["state" if short else "state adds"] if stateful else []
-    columns: Columns = [Column("layer", "right", whole=True), *map(Column, names), "" if bars else None]
-    columns.append(Column("time", "right", quiet=True, whole=True, spared=9) if timed else None)
+    columns: Columns = [Column("layer", "right", whole=True), *map(Column, names), ""]
+    columns.append(Column("time", "right", quiet=True, whole=True, spared=9))
     folded = f"{len(layers)} layers, one in {stride} shown; " if stride > 1 else ""
     last = f"--layer {layers[-1].layer} opens a layer" if layers else ""
     note = f"lengths of the vectors at {place} alone; {folded}--trace shows every step, {last}"
@@ -205,32 +198,26 @@ def opened_layers(result: ForwardResult) -> list[RenderableType]:
     return [part for title, steps in groups if steps for part in (step_table(title, steps), Text())]
 
 
-def step_table(title: str, steps: Sequence[TraceStep]) -> RenderableType:
+def step_table(title: str, steps: Sequence[TraceStep]) -> SizedTable:
     """A line a step; where its name would be broken, without the mean, then the time, then all but the norm."""
-    return first_fitting(
-        *([_step_table(title, steps, left)] for left in ("", "mean", "mean time", "mean time min max"))
-    )
-
-
-def _step_table(title: str, steps: Sequence[TraceStep], left_out: str) -> SizedTable:
     rows = [
-        {
-            "step": step.name.split(".", 2)[-1] if step.name.startswith("layers.") else step.name,
-            "shape": shape(step.shape).replace(" ", ""),  # Leaves the names room at 80 columns.
-            "norm": number(step.norm),
-            "mean": number(step.mean, 3),
-            "min": number(step.min, 3),
-            "max": number(step.max, 3),
-            "time": duration(step.seconds),
-        }
+        [
+            step.name.split(".", 2)[-1] if step.name.startswith("layers.") else step.name,
+            shape(step.shape).replace(" ", ""),  # Leaves the names room at 80 columns.
+            number(step.norm),
+            *(number(value, 3) for value in (step.mean, step.min, step.max)),
+            duration(step.seconds),
+        ]
         for step in steps
     ]
-    names = [name for name in ("shape", "norm", "mean", "min", "max", "time") if name not in left_out.split()]
-    columns = [Column("step"), *(Column(name, "right") for name in names)]
+    names = {"shape": 0, "norm": 0, "mean": 4, "min": 1, "max": 2, "time": 3}
+    notes = {"time": "time: since the step listed before, or since the pass began"}
+    columns = [
+        Column("step"),
+        *(Column(name, "right", spared=at, note=notes.get(name, "")) for name, at in names.items()),
+    ]
     note = "over all positions together; norm: the square root of the sum of the squares"
-    if "time" in names:
-        note += "; time: since the step listed before, or since the pass began"
-    return table(columns, [[row[name] for name in ("step", *names)] for row in rows], title=title, note=note)
+    return table(columns, rows, title=title, note=note)
 
 
 MOST_MAPS = 4

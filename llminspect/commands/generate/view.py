@@ -18,7 +18,8 @@ from llminspect.render.bars import BarCell, probability_bars
 from llminspect.render.prose import Text
 from llminspect.render.safe import label, quoted, visible
 from llminspect.render.section import Drawn, remark
-from llminspect.render.table import SHORTEST_BAR, Cell, Column, Columns, Entries, SizedTable, first_fitting, table
+from llminspect.render.sized_table import SizedTable, first_fitting
+from llminspect.render.table import Cell, Column, Columns, Entries, table
 from llminspect.render.token_strip import value_strip
 from llminspect.render.tree import Branch, branch_tree
 
@@ -149,34 +150,24 @@ def confidence(steps: Sequence[StepRecord]) -> RenderableType:
     )
 
 
-def step_table(steps: Sequence[StepRecord]) -> RenderableType:
+def step_table(steps: Sequence[StepRecord]) -> SizedTable:
     """A line a token; without the bars where the line is short, and without the entropy where it is very short."""
-    ways = ((True, True), (False, True), (False, False))
-    return first_fitting(*([_step_table(steps, bars=bars, bits=bits)] for bars, bits in ways))
-
-
-BAR = 10
-"""Cells of a bar, which rich does not shorten beside runners-up that stay whole."""
-
-
-def _step_table(steps: Sequence[StepRecord], *, bars: bool, bits: bool) -> SizedTable:
     rows: list[list[Cell]] = []
     for index, step in enumerate(steps):
         others = Entries([Text(f"{visible(other.text, True)} {percent(other.prob)}") for other in step.alternatives])
         token = Text.assemble((visible(step.text, True), theme.STRONG), " (given)" if step.forced else "")
         drawn = None if step.drawn_prob is None else percent(step.drawn_prob)
-        row: list[Cell] = [str(index), token, percent(step.prob), BarCell(step.prob, BAR) if bars else None]
-        rows.append([*row, drawn, others, fixed(step.entropy, 1) if bits else None])
+        row: list[Cell] = [str(index), token, percent(step.prob), BarCell(step.prob, 10)]
+        rows.append([*row, drawn, others, fixed(step.entropy, 1)])
     # Without a filter a token is drawn at the model's own probability.
     drawn_at_all = any(step.drawn_prob is not None and abs(step.drawn_prob - step.prob) > 1e-9 for step in steps)
     columns: Columns = [Column("", "right", quiet=True, whole=True), "token", Column("prob", "right", whole=True)]
-    columns += ["" if bars else None, Column("drawn at", "right", whole=True) if drawn_at_all else None]
+    drawn_note = "drawn at: after temperature and filters"
+    columns += ["", Column("drawn at", "right", whole=True, note=drawn_note) if drawn_at_all else None]
     columns.append("runners-up" if any(step.alternatives for step in steps) else None)
-    columns.append(Column("bits", "right", quiet=True, whole=True) if bits else None)
-    note = "prob: the model's own" + "; bits: the entropy of its choice, 0 when it is certain" * bits
-    made = table(columns, rows, note=note + "; drawn at: after temperature and filters" * drawn_at_all)
-    made.least += BAR - SHORTEST_BAR if bars else 0
-    return made
+    bits_note = "bits: the entropy of its choice, 0 when it is certain"
+    columns.append(Column("bits", "right", quiet=True, whole=True, spared=1, note=bits_note))
+    return table(columns, rows, note="prob: the model's own")
 
 
 def filter_views(steps: Sequence[StepRecord]) -> list[RenderableType]:

@@ -14,7 +14,8 @@ from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.prose import Text
 from llminspect.render.safe import visible
-from llminspect.render.table import Cell, Column, Columns, first_fitting, key_values, table
+from llminspect.render.sized_table import first_fitting
+from llminspect.render.table import Cell, Column, Columns, key_values, table
 
 TEMPLATE_LINES = 12
 LABELS = 12
@@ -143,7 +144,8 @@ def _tensors(rows: Sequence[Sequence[Cell]]) -> RenderableType:
     one_type: Columns = [*every[:3], None if len({row[3] for row in rows}) == 1 else every[3], every[4]]
     no_axes: Columns = [every[0], None, *one_type[2:]]
     last = [[_in_two_lines(str(row[0])), *row[1:]] for row in rows]
-    return first_fitting(*([table(way, rows)] for way in (every, one_type, no_axes)), [table(no_axes, last)])
+    left = [table(no_axes, cells, left_out=("axes",)) for cells in (rows, last)]
+    return first_fitting([table(every, rows)], [table(one_type, rows)], *([made] for made in left))
 
 
 def _in_two_lines(name: str) -> Text:

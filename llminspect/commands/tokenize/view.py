@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType
-from rich.measure import Measurement
+from rich.console import Group, RenderableType
 from rich.table import Table
 
 from llminspect.analysis.compare_tokenizers import CompareResult
@@ -22,7 +20,6 @@ from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.prose import Text
 from llminspect.render.safe import quoted, visible
-from llminspect.render.section import Drawn
 from llminspect.render.table import Cell, Column, Columns, table
 from llminspect.render.token_strip import Kind, token_strip
 
@@ -208,31 +205,22 @@ def comparison(result: CompareResult) -> RenderableType:
 
 def summary(result: CompareResult) -> RenderableType:
     """A row a tokenizer; where they do not fit, without the columns that can be worked out or looked up."""
-
-    def draw(console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        for left_out in ((), ("vocabulary",), ("vocabulary", "bytes per token")):
-            drawn = tokenizer_table(result, left_out)
-            # A bar of all its cells, four more than it needs.
-            if Measurement.get(console, options.update(width=1000), drawn).minimum + 4 <= options.max_width:
-                break
-        yield drawn
-
     errors = [Text(visible(f"{model.model}: {model.error}"), theme.STRONG) for model in result.models if model.error]
-    return Group(Drawn(draw), *errors)
+    return Group(tokenizer_table(result), *errors)
 
 
-def tokenizer_table(result: CompareResult, left_out: Sequence[str]) -> Table:
-    """A row a tokenizer, without some columns."""
+def tokenizer_table(result: CompareResult) -> Table:
+    """A row a tokenizer."""
     most = max((model.count or 0 for model in result.models), default=0) or 1
     currencies = {model.cost.currency for model in result.models if model.cost}
     named = next(iter(currencies)) if len(currencies) == 1 else ""
     named = "" if len(named) == 1 else named  # A sign stands in front of each.
 
-    def right(name: str) -> Column | None:
-        return None if name in left_out else Column(name, "right")
+    def right(name: str, spared: int = 0) -> Column:
+        return Column(name, "right", whole=True, spared=spared)
 
-    columns: Columns = ["tokenizer", right("tokens"), "", right("characters per token"), right("bytes per token")]
-    columns += [right(f"cost {visible(named)}".rstrip()) if currencies else None, right("vocabulary")]
+    columns: Columns = ["tokenizer", right("tokens"), "", right("characters per token"), right("bytes per token", 1)]
+    columns += [right(f"cost {visible(named)}".rstrip()) if currencies else None, right("vocabulary", 2)]
     rows: list[list[Cell]] = []
     for model in result.models:
         rates = (model.characters_per_token, model.bytes_per_token)
