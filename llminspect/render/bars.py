@@ -133,20 +133,18 @@ def sparkline(values: ArrayLike, *, limits: tuple[float, float] | None = None) -
 
 
 def spark_row(lead: str, values: ArrayLike, trail: str, *, limits: tuple[float, float] | None = None) -> Drawn:
-    """A sparkline with a word before and after it; what is after it goes below where the line is short, and where it
-    is shorter still each mark stands for the mean of some neighbours."""
+    """A sparkline with a word before and after it; where the line is short the words stand above it, and where it is
+    shorter still each mark stands for the mean of some neighbours."""
     row = np.asarray(values, dtype=float).ravel()
 
     def draw(_: Console, options: ConsoleOptions) -> Iterator[Text]:
-        room = max(8, options.max_width - width(lead) - 1)
-        size = -(-row.size // room)
+        if width(lead) + 1 + row.size + 2 + width(trail) <= options.max_width:
+            yield Text.assemble((f"{lead} ", theme.QUIET), sparkline(row, limits=limits), (f"  {trail}", theme.QUIET))
+            return
+        size = -(-row.size // max(8, options.max_width))
         groups = [row[start : start + size].mean() for start in range(0, row.size, size)]
-        line = Text(f"{lead} ", theme.QUIET).append_text(sparkline(groups, limits=limits))
-        after = f"{trail}; each mark the mean of {size}" if size > 1 else trail
-        fits = line.cell_len + 2 + width(after) <= options.max_width
-        yield line.append(f"  {after}", theme.QUIET) if fits else line
-        if not fits:
-            yield Text(after, theme.QUIET)
+        yield Text(f"{lead} {trail}" + (f"; each mark the mean of {size}" if size > 1 else ""), theme.QUIET)
+        yield sparkline(groups, limits=limits)
 
     return Drawn(draw)
 

@@ -157,8 +157,8 @@ def test_facts_break_between_two() -> None:
 def test_a_sparkline_is_as_wide_as_the_page() -> None:
     row = spark_row("values", [0, 1, 0, 1] * 16, "64", limits=(0, 1))
     assert lines(row, 80) == ["values " + "▁█" * 32 + "  64"]
-    assert lines(row, 72) == ["values " + "▁█" * 32, "64"]
-    assert lines(row, 60) == ["values " + "▅" * 32, "64; each mark the mean of 2"]
+    assert lines(row, 72) == ["values 64", "▁█" * 32]
+    assert lines(row, 60) == ["values 64; each mark the mean of 2", "▅" * 32]
 
 
 def test_the_ends_of_an_axis_have_equal_decimals() -> None:

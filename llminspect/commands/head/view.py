@@ -61,9 +61,10 @@ def ov_parts(ov: OvCircuit) -> Iterator[RenderableType]:
         Column("raises most"), Column("itself", digits=3), Column("rank"),
     ]  # fmt: skip
     note = (
-        f"beyond what the mean token writes; copying score {number(ov.copying, 3)} (Σλ/Σ|λ|, from -1 to 1); "
-        f"{percent(ov.positive, 0)} of the eigenvalues positive; size: root mean square over the vocabulary; itself, "
-        "rank: what the token's own logit gets, and how many tokens get more"
+        "beyond what is raised whichever token it looks at (listed below); size: root mean square over the vocabulary; "
+        "itself, rank: what the token's own logit gets, and how many tokens get more; copying score "
+        f"{number(ov.copying, 3)}: Σλ/Σ|λ| over the eigenvalues λ, from -1 to 1, high where tokens raise themselves; "
+        f"{percent(ov.positive, 0)} of the eigenvalues are positive"
     )
     yield section(
         "What it writes (OV): the logits that a token raises when the head looks at it", table(columns, rows, note=note)
@@ -83,9 +84,12 @@ def directions(ov: OvCircuit) -> RenderableType:
     ends = " … ".join(aligned(ov.singular[0], ov.singular[-1], digits=3))
     spectrum = spark_row("singular values", ov.singular, ends, limits=(0, max(ov.singular, default=1)))
     columns = [Column("direction", whole=True), Column("value", "right", whole=True), Column("reads"), Column("raises")]
-    note = "+ and -: the two ways along a direction; what is read there raises the tokens beside it, times value"
+    note = (
+        "direction: a singular vector; a token whose vector points as those under “reads” do raises those under "
+        "“raises”, times value, the singular value; + and -: the two ways along a direction"
+    )
     body = table(columns, rows, note=note)
-    return section("What it moves: the singular directions of output · value", spectrum, Text(), body)
+    return section("What it moves most: the directions of its OV matrix (output · value)", spectrum, Text(), body)
 
 
 def qk_parts(qk: QkCircuit) -> Iterator[RenderableType]:
@@ -100,7 +104,7 @@ def qk_parts(qk: QkCircuit) -> Iterator[RenderableType]:
     ]  # fmt: skip
     where = f"the key stands {several(qk.distance, 'token')} before" if qk.distance else "the key stands where"
     does = "" if qk.distance else " does"
-    note = f"beyond what any query looks for; {where} the query{does}"
+    note = f"beyond what any query looks for (listed below); {where} the query{does}"
     if not qk.exact:
         note += f"; the best pairs of the {count(qk.tried)} longest queries"
     yield section("What it looks for (QK): pairs of tokens with high scores", table(columns, rows, note=note))
