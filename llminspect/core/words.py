@@ -17,7 +17,7 @@ _NAMED = re.compile(
 _NUMBER = re.compile(r"[(“~<>≤≥#]?[+−-]?\d[\d.,]*[%°]?")
 _COUNTED = re.compile(r"[a-zµ]\S*")
 _ENDS = (",", ".", ";", ":", ")", "”")
-_BEFORE = frozenset("━─╌▼…●○█▒░┈│■◆→←×=+−-/≈±‖")
+_BEFORE = frozenset("━─╌▼◀…●○█▒░┈│■◆→←×=+−-/≈±‖")
 """Signs that stay with what follows: those that a key explains, and those of a formula."""
 _BETWEEN = frozenset("×±≈‖-−")
 """Signs that stay with what stands on either side."""

@@ -22,7 +22,7 @@ ROWS: list[list[Cell]] = [["France", 0.5, BarCell(0.5, 8), 0.25, "12 ms"], ["Par
 
 def _several() -> RenderableType:
     """The way that leaves a column out stands between two that have them all."""
-    long: Columns = ["token", Column("weight of it"), Column("usual weight", spared=1)]
+    long: Columns = ["token", Column("weight of the token"), Column("usual weight", spared=1)]
     rows: list[list[Cell]] = [["France", 1.0, 2.0]]
     without = table([long[0], long[1], None], rows, left_out=("usual weight",))
     return first_fitting([table(long, rows)], [without], [table(["token", "weight", "usual"], rows)])

@@ -19,11 +19,11 @@ from tests.render.samples import lines
 SENTENCE = (
     "It is decided after layer 10 · head 3, at position 4 (token 5), as in a choice, 0 when every one is the same; "
     "excess: weight - others; KL: how far; logit change: in Gemma 2 and 3, 1 = the answer, each is turned by "
-    "7 × 0.00346°, over 64 steps, see --layer 4 for more"
+    "7 × 0.00346°, over 64 steps, ◀ taken, see --layer 4 for more"
 )
 TOGETHER = [
     "layer 10 · head 3", "position 4", "token 5", "0 when", "weight - others", "7 × 0.00346°", "64 steps", "--layer 4",
-    "excess: weight", "KL: how", "logit change: in", "Gemma 2", "1 = the",
+    "excess: weight", "KL: how", "logit change: in", "Gemma 2", "1 = the", "◀ taken",
 ]  # fmt: skip
 
 
