@@ -165,7 +165,7 @@ def step_table(steps: Sequence[StepRecord]) -> SizedTable:
     drawn_note = "drawn at: after temperature and filters"
     columns += ["", Column("drawn at", "right", whole=True, note=drawn_note) if drawn_at_all else None]
     columns.append("runners-up" if any(step.alternatives for step in steps) else None)
-    bits_note = "bits: the entropy of its choice, 0 when it is certain"
+    bits_note = "bits: the entropy of the model's choice, 0 when it is certain"
     columns.append(Column("bits", "right", quiet=True, whole=True, spared=1, note=bits_note))
     return table(columns, rows, note="prob: the model's own")
 
