@@ -20,7 +20,7 @@ def digits_for(made: Callable[[int], ArrayLike], shown: Sequence[str], least: in
     """The fewest digits, from `least` on, with which `made`, the result of numbers that are written with so many, reads
     as it is `shown`; None where there are none, as where the model itself rounds more.
 
-    >>> digits_for(lambda digits: read(7.389056, digits) / read(12.10734, digits), ["0.6103"], 4)
+    >>> digits_for(lambda digits: np.divide(*read_all([7.389056, 12.10734], digits)), ["0.6103"], 4)
     5
     """
     for digits in range(least, MOST + 1):

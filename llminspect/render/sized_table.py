@@ -124,7 +124,9 @@ def _chosen(ways: Sequence[Sequence[SizedTable]], console: Console, options: Con
             line = f"Left out at this width: {', '.join(made.left_out)}"
             # How much room a part of a page has is not known at other widths.
             enough = _enough(ways, options.max_width) if options.max_width == console.width else None
-            yield remark(f"{line}; shown from width {enough}." if enough else f"{line}.")
+            # One of several can be shown before the others.
+            which = "all shown" if len(made.left_out) > 1 else "shown"
+            yield remark(f"{line}; {which} from width {enough}." if enough else f"{line}.")
 
 
 def _fitting(ways: Sequence[Sequence[SizedTable]], cells: int) -> list[SizedTable]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,7 +81,9 @@ def test_info_says_how_many_bits_each_part_has(tmp_path: Path, called: Program) 
     rows = sum(tensor["shape"][0] for tensor in tensors)  # A scale of 32 bits each, of the fused matrix's rows too.
     assert parts["attention"]["bits"] == pytest.approx(8 + 32 * rows / parts["attention"]["parameters"], abs=0.01)
     assert result["weight_types"]["INT8"] > 1
-    assert "bits each" in called("info", path).out
+    shown = called("info", path).out.partition("bits each")[2].partition("bits each")[0]
+    bits = re.findall(r"% +([\d.]+)", shown)
+    assert len(bits) == len(parts) and {len(text.partition(".")[2]) for text in bits} == {2}
 
 
 def test_verify_takes_a_quantized_model(tmp_path: Path, called: Program) -> None:

@@ -35,7 +35,7 @@ def test_the_columns_left_out_are_named_with_the_width_that_shows_them() -> None
     bars = table([*COLUMNS[:3], "usual"], ROWS)
     assert "█" not in "".join(lines(bars, 26)) and "Left" not in "".join(lines(bars, 26))
     assert lines(made, 36)[-3:] == ["a note", "Left out at this width: time; shown", "from width 38."]
-    assert " ".join(lines(made, 20)).endswith("a note Left out at this width: time, usual; shown from width 38.")
+    assert " ".join(lines(made, 20)).endswith("a note Left out at this width: time, usual; all shown from width 38.")
 
 
 @pytest.mark.parametrize("made", [table(COLUMNS, ROWS), _several()])
@@ -43,7 +43,7 @@ def test_from_the_width_that_is_named_nothing_is_left_out_and_below_it_something
     named = {}
     for columns in range(16, 80):
         text = " ".join(lines(made, columns))
-        found = re.search(r"Left out at this width: .+; shown from width (\d+)\.", text)
+        found = re.search(r"Left out at this width: .+; (?:all )?shown from width (\d+)\.", text)
         assert ("Left" in text) == (found is not None)
         if found:
             named[columns] = int(found[1])

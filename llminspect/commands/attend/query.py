@@ -16,7 +16,7 @@ from llminspect.analysis.by_hand import products
 from llminspect.analysis.into_attention import START
 from llminspect.analysis.query import Query, not_looked_for
 from llminspect.commands.attend.heads import MEANINGS
-from llminspect.core.numbers import added_up, column, fixed, largest_first, number, several, vector
+from llminspect.core.numbers import added_up, aligned, column, fixed, largest_first, number, several, vector
 from llminspect.core.written import digits_for, read, read_all
 from llminspect.render.bars import BarCell
 from llminspect.render.clock import Clock, Hand, clocks
@@ -226,9 +226,9 @@ def _softmax(query: Query, best: int) -> tuple[str, ...]:
         return f"e^{number(top)} / Σ e^s", weight
     total = sum(math.exp(score) for score in scores) if max(scores) < 500 else math.inf
     power, divided = math.exp(top) if math.isfinite(total) else math.inf, list[str]()
-    digits = digits_for(lambda digits: read(power, digits) / read(total, digits), [weight], 4)
+    digits = digits_for(lambda digits: np.divide(*read_all([power, total], digits)), [weight], 4)
     if math.isfinite(total) and digits is not None:
-        divided = [number(power, digits), number(total, digits)]
+        divided = aligned(power, total, digits=digits)
 
     def made(digits: int) -> list[float]:
         read_scores = [read(score, digits) for score in scores]

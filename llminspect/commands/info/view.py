@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 
 from llminspect.analysis.info import HeadDetails, InfoResult, ModelTensor, TokenizerDetails
 from llminspect.commands.info.settings import SIZES, in_words, written
-from llminspect.core.numbers import byte_size, number, percent, ranges, several
+from llminspect.core.numbers import byte_size, column, percent, ranges, several
 from llminspect.render import theme
 from llminspect.render.bars import BarCell
 from llminspect.render.prose import Text
@@ -127,8 +127,8 @@ def parts_table(result: InfoResult) -> RenderableType:
     """How many numbers each part of the model has, their share, and how many bits the file spends on one."""
     parts = result.parts or []
     rows: list[list[Cell]] = [
-        [part.name, f"{part.parameters:,}", percent(part.share), number(part.bits), BarCell(part.share, 24)]
-        for part in parts
+        [part.name, f"{part.parameters:,}", percent(part.share), bits, BarCell(part.share, 24)]
+        for part, bits in zip(parts, column([part.bits for part in parts]), strict=True)
     ]
     if result.tied:
         rows.append(["unembedding", "0", "0%", "", Text("the embedding, used again", theme.QUIET)])
