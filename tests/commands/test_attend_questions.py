@@ -253,8 +253,10 @@ def test_find_shows_the_sentence_of_its_best_head_and_excess_first(smollm2: Mode
 @pytest.mark.parametrize(("columns", "shown"), [("40", False), ("60", False), ("120", True)])
 def test_a_note_explains_the_columns_that_are_shown(called: Program, columns: str, shown: bool) -> None:
     ran = called("attend", "the cat sat on the mat", "--model", "smollm2", "--query", "mat", COLUMNS=columns)
-    assert ran.out.count("mean of heads") == 2 * shown  # As a heading, and below.
-    assert " ".join(ran.out.split()).count("usual: the weight to expect") == 1
+    text = " ".join(ran.out.split())
+    assert text.count("mean of heads:") == shown and (" usual mean of heads " in text) == shown
+    assert ("Left out at this width:" in text) == (not shown)
+    assert text.count("usual: the weight to expect") == 1
     assert max(map(len, ran.out.splitlines())) <= int(columns)
 
 
