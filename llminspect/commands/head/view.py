@@ -85,11 +85,11 @@ def directions(ov: OvCircuit) -> RenderableType:
     spectrum = spark_row("singular values", ov.singular, ends, limits=(0, max(ov.singular, default=1)))
     columns = [Column("direction", whole=True), Column("value", "right", whole=True), Column("reads"), Column("raises")]
     note = (
-        "direction: a singular vector; a token whose vector points as those under “reads” do raises those under "
-        "“raises”, times value, the singular value; + and -: the two ways along a direction"
+        "direction: a singular vector of output · value; a token whose vector points as those under “reads” do raises "
+        "those under “raises”, times value, the singular value; + and -: the two ways along a direction"
     )
     body = table(columns, rows, note=note)
-    return section("What it moves most: the directions of its OV matrix (output · value)", spectrum, Text(), body)
+    return section("What it moves most: the directions of its OV matrix", spectrum, Text(), body)
 
 
 def qk_parts(qk: QkCircuit) -> Iterator[RenderableType]:
