@@ -144,6 +144,13 @@ def test_the_softmax_of_a_query_of_a_real_model_holds(called: Program, head: str
         assert checked(called(*given, COLUMNS="400").out) >= 1
 
 
+def test_the_powers_of_a_softmax_are_written_with_equal_decimals(called: Program) -> None:
+    given = ("attend", "The capital of France is", "--query", "4", "--layer", "23", "--head", "4")
+    out = called(*given, COLUMNS="200").out
+    powers = re.findall(r"e\^-?\d+\.(\d+)", out)
+    assert len(powers) == 6 and {len(decimals) for decimals in powers} == {6}
+
+
 def test_each_sign_of_a_calculation_has_a_key(called: Program) -> None:
     out = called("forward", "hello", "--model", "toy", "--steps").out
     assert "e^: about 2.718 to the power of; Σ: the sum of; ᵀ: with its rows as columns\n" in out

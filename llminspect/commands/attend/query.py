@@ -220,27 +220,28 @@ def _start(vector_E: Array) -> str:
 
 def _softmax(query: Query, best: int) -> tuple[str, ...]:
     """The softmax of one key with its numbers: the whole sum where it is short."""
-    scores = [float(query.masked[index]) for index in _seen(query)]
+    seen = _seen(query)
+    scores = [float(query.masked[index]) for index in seen]
     top, weight = float(query.masked[best]), number(query.weights[best])
-    if len(scores) > _WRITTEN_OUT or query.to_sink is not None:
+    if len(scores) > _WRITTEN_OUT or query.to_sink is not None or best not in seen:
         return f"e^{number(top)} / Σ e^s", weight
     total = sum(math.exp(score) for score in scores) if max(scores) < 500 else math.inf
+    place = seen.index(best)
     power, divided = math.exp(top) if math.isfinite(total) else math.inf, list[str]()
     digits = digits_for(lambda digits: np.divide(*read_all([power, total], digits)), [weight], 4)
     if math.isfinite(total) and digits is not None:
         divided = aligned(power, total, digits=digits)
 
     def made(digits: int) -> list[float]:
-        read_scores = [read(score, digits) for score in scores]
-        found = math.exp(read(top, digits))
-        whole = sum(map(math.exp, read_scores))
+        powers = np.exp(read_all(scores, digits))
+        found, whole = float(powers[place]), float(powers.sum())
         return [*([found, whole] if divided else []), found / whole]
 
     of_scores = digits_for(made, [*divided, weight], 3) if math.isfinite(total) else 3
     if of_scores is None:
         return f"e^{number(top)} / Σ e^s", weight
-    powers = " + ".join(f"e^{number(score, of_scores)}" for score in scores)
-    return f"e^{number(top, of_scores)} / ({powers})", *([" / ".join(divided)] if divided else []), weight
+    powers = [f"e^{score}" for score in aligned(*scores, digits=of_scores)]
+    return f"{powers[place]} / ({' + '.join(powers)})", *([" / ".join(divided)] if divided else []), weight
 
 
 def _times(one: float, other: float, digits: int) -> str:
