@@ -30,6 +30,11 @@ def test_a_lead_is_called_one_and_changes_stand_in_the_heading(called: Program) 
     assert "logit of the target" in plain and "versus" not in plain and "ablate" not in plain
 
 
+def test_each_sentence_of_the_key_ends_before_what_is_left_out(called: Program) -> None:
+    out = " ".join(called("forward", *OVER, "--ablate", "0.1", stdin=RECORDS, COLUMNS="60").out.split())
+    assert "without an upper end. Logit change:" in out and "if they fall more. Left out at this width:" in out
+
+
 def test_what_gradients_estimate_is_called_an_estimate(called: Program) -> None:
     call = ("forward", *OVER, "--ablate", "each")
     assert "estimated" not in called(*call, stdin=RECORDS).out

@@ -83,7 +83,7 @@ def render_over(result: OverResult) -> Iterator[RenderableType]:
         keys += [f"Logit change: {LOGIT_KEY}"] if any("logit change" in name for name in names) else []
         keys += [CORRELATION_KEY] if any(one.measure == CORRELATION for one in single) else []
         rows = [_rows([(name, one)])[0] for name, one in zip(names, single, strict=True)]
-        yield table(_columns("", single), rows, note=". ".join(keys))
+        yield table(_columns("", single), rows, note=" ".join(f"{key}." for key in keys))
     maps = 0
     of_measure: dict[str, list[OverPlace]] = {}
     for place in result.places:
