@@ -8,7 +8,7 @@ from rich.console import RenderableType
 
 from llminspect.analysis.circuit_result import CircuitEdge, CircuitNode, CircuitPair, CircuitResult
 from llminspect.commands.circuit.graph import rank_of, ways
-from llminspect.core.numbers import column, count, fixed, largest_first, percent, several, signed
+from llminspect.core.numbers import count, fixed, largest_first, percent, several, signed
 from llminspect.render.safe import natural, quoted, visible
 from llminspect.render.section import page, remark, section
 from llminspect.render.table import Cell, Column, table
@@ -141,13 +141,12 @@ def _edges(result: CircuitResult) -> RenderableType:
 
 
 def _methods(result: CircuitResult) -> RenderableType:
-    areas = column([area for method in result.methods for area in (method.cpr, method.cmd)], 3)
     rows: list[Sequence[Cell]] = [
         [
             method.name + (f", {several(method.steps, 'step')}" if method.steps > 1 else ""),
-            count(method.edges), cpr, cmd,
+            count(method.edges), fixed(method.cpr, 3), fixed(method.cmd, 3),
         ]
-        for method, cpr, cmd in zip(result.methods, areas[::2], areas[1::2], strict=True)
+        for method in result.methods
     ]  # fmt: skip
     columns = [
         Column("scores by", whole=True), Column(f"edges for {percent(result.keep)}", "right", whole=True),

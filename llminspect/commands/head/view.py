@@ -140,7 +140,7 @@ def habits_part(habits: HeadHabits) -> RenderableType:
         rows.append([entry.measure, *measured, entry.count, entry.definition])
     columns = [
         Column("measure", whole=True), Column("mean", "right", whole=True),
-        Column("std", "right", whole=True, spared=2) if spread else None,
+        Column("std", "right", whole=True, spared=2, note="std: the standard deviation") if spread else None,
         Column("95% interval", "right", whole=True) if spread else None,
         Column("pieces", spared=3), Column("", quiet=True),
     ]  # fmt: skip
