@@ -161,7 +161,11 @@ def beside(left: RenderableType, right: RenderableType) -> Drawn:
     return Drawn(draw)
 
 
-def steps(rows: Iterable[Sequence[str]], *, title: str = "", least: int = 0) -> Drawn:
+SIGNS = {"e^": "about 2.718 to the power of", "Σ": "the sum of", "ᵀ": "with its rows as columns"}
+"""What stands in a calculation and is no number; e alone may be a vector there."""
+
+
+def steps(rows: Iterable[Sequence[str]], *, title: str = "", least: int = 0, signs: bool = False) -> Drawn:
     """Each row is a name and what it equals: its formula, the same with the numbers in it, …, the result.
 
     `("hidden", "e·W + b", "[0.3, 0.4]·W + [0.5, 0.5]", "[2.0, 2.7]")` becomes
@@ -173,11 +177,13 @@ def steps(rows: Iterable[Sequence[str]], *, title: str = "", least: int = 0) -> 
     The result, the last of several, stands out. A newline in a part starts a new line in it, as the rows of
     `numbers.matrix` do; a part that is longer than the line is wrapped after its `=`, between its vectors. Where the
     names would leave the parts too little of the line, each stands above its own. `least`: cells that the names have
-    in any case.
+    in any case; `signs`: with a key to those of `SIGNS` that are there.
     """
     blocks = [(visible(name), parts) for name, *parts in rows]
     names = max((cell_len(name) for name, _ in blocks), default=0)
     names = max(names, least)
+    written = "".join(part for _, parts in blocks for part in parts)
+    key = "; ".join(f"{sign}: {meaning}" for sign, meaning in SIGNS.items() if signs and sign in written)
     # One line each needs no room in between.
     spread = any(len(parts) > 1 or "\n" in parts[0] for _, parts in blocks if parts)
 
@@ -198,6 +204,8 @@ def steps(rows: Iterable[Sequence[str]], *, title: str = "", least: int = 0) -> 
                 shown = Text(name, theme.NAME) if place == 0 and not above else Text()
                 made.add_row(shown, "=", Text(text, theme.STRONG if result else ""))
         yield made
+        if key:
+            yield from (Text(), remark(key))
 
     return Drawn(draw, title=title)
 

@@ -174,3 +174,9 @@ def test_what_is_not_written_with_enough_digits_is_found() -> None:
     assert not holds(worked_out("[2.7, 148.4, 54.6] / 205.7"), "[0.0132, 0.7214, 0.2654]")  # type: ignore[arg-type]
     assert worked_out("q · k for each key") is None and worked_out("0.1·2 + …") is None
     assert holds(worked_out("e^(1.5 − 2) / 1.25"), "0.4852")  # type: ignore[arg-type]
+
+
+def test_the_signs_of_a_calculation_have_a_key(called: Program) -> None:
+    key = "e^: about 2.718 to the power of; Σ: the sum of"
+    assert key in called("attend", "A cat sat.", "--query", "cat", "--model", "toy-attention").out
+    assert key + "; ᵀ: with its rows as columns" in called("forward", "hello", "--model", "toy-relu", "--steps").out

@@ -184,9 +184,9 @@ def _steps(query: Query, labels: list[str]) -> RenderableType:
         )
     scaled = [float(query.scaled[index]) for index in _seen(query)]
     rows.append(("scaled", f"(q · k) × {_scale(query.scale)}", vector(scaled, _WRITTEN_OUT)))
-    rows.append((f"weight of {name}", "e^s / Σ e^s", *_softmax(query, best)))
+    rows.append((f"weight of {name}", "e^scaled / Σ e^scaled", *_softmax(query, best)))
     rows.append(("output", "Σ weight · v", _weighted(query), _start(query.output)))
-    return steps(rows, title="The same with the numbers in it")
+    return steps(rows, title="The same with the numbers in it", signs=True)
 
 
 def _product(query: Query, index: int, name: str) -> tuple[str, ...]:
@@ -224,7 +224,7 @@ def _softmax(query: Query, best: int) -> tuple[str, ...]:
     scores = [float(query.masked[index]) for index in seen]
     top, weight = float(query.masked[best]), number(query.weights[best])
     if len(scores) > _WRITTEN_OUT or query.to_sink is not None or best not in seen:
-        return f"e^{number(top)} / Σ e^s", weight
+        return f"e^{number(top)} / Σ e^scaled", weight
     total = sum(math.exp(score) for score in scores) if max(scores) < 500 else math.inf
     place = seen.index(best)
     power, divided = math.exp(top) if math.isfinite(total) else math.inf, list[str]()
@@ -239,7 +239,7 @@ def _softmax(query: Query, best: int) -> tuple[str, ...]:
 
     of_scores = digits_for(made, [*divided, weight], 3) if math.isfinite(total) else 3
     if of_scores is None:
-        return f"e^{number(top)} / Σ e^s", weight
+        return f"e^{number(top)} / Σ e^scaled", weight
     powers = [f"e^{score}" for score in aligned(*scores, digits=of_scores)]
     return f"{powers[place]} / ({' + '.join(powers)})", *([" / ".join(divided)] if divided else []), weight
 

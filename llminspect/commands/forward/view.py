@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from llminspect.core.trace import TraceStep
 
 ADDS = ("attention adds", "feed forward adds")
-_SIGNS = {"e^": "about 2.718 to the power of", "Σ": "the sum of", "ᵀ": "with its rows as columns"}
-"""What stands in a calculation and is no number; e alone is a vector there."""
 ROWS_SHOWN = 12
 """Layers shown in the folded trace."""
 
@@ -276,10 +274,7 @@ def calculation(steps: Sequence[Written], shown: slice | None = None) -> Rendera
     least = max(len(step.name) for step in steps)
     if shown is not None:
         return formula_steps(rows, least=least)
-    parts = "".join(part for row in rows for part in row)
-    signs = "; ".join(f"{sign}: {meaning}" for sign, meaning in _SIGNS.items() if sign in parts)
-    drawn = formula_steps(rows, title="step by step", least=least)
-    return Group(drawn, Text(), remark(signs)) if signs else drawn
+    return formula_steps(rows, title="step by step", least=least, signs=True)
 
 
 def _value(value: object) -> str:
