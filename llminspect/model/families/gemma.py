@@ -1,4 +1,4 @@
-"""Gemma 1, 2 and 3 (text): a scaled embedding, norms that hold their weight − 1, gelu; caps and windows from 2 on.
+"""Gemma 1, 2 and 3 (text): a scaled embedding, norms that hold their weight - 1, gelu; caps and windows from 2 on.
 VaultGemma is a Gemma 2 without norms after its steps.
 
 Gemma Team 2024, "Gemma" (section 2), "Gemma 2" (section 2: caps, alternating windows, norms before and after); Gemma

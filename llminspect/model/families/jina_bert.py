@@ -1,4 +1,4 @@
-"""Jina's BERT (jina-embeddings-v2): a BERT without positions whose scores fall with the distance, before and after.
+"""Jina's BERT, jina-embeddings-v2: a BERT without positions whose scores fall with the distance, before and after.
 
 Günther et al. 2023, "Jina Embeddings 2", section 3.1; the penalty is ALiBi's (Press et al. 2022), the feed-forward
 steps are gated (Shazeer 2020). The model for code norms queries and keys besides, and adds a layer's input twice.

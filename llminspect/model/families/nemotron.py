@@ -1,4 +1,4 @@
-"""Nemotron 4 and Minitron: layer norms that hold their weight − 1, half of each head turned, squared ReLU, no gate.
+"""Nemotron 4 and Minitron: layer norms that hold their weight - 1, half of each head turned, squared ReLU, no gate.
 
 Parmar et al. 2024, "Nemotron-4 15B Technical Report", section 2.
 """
