@@ -72,7 +72,7 @@ def _lines(clock: Clock, longest: float) -> Iterator[Text]:
     for step in range(48):
         angle = step / 48 * math.tau
         dot(radius * math.cos(angle), radius * math.sin(angle), theme.LINE)
-    tips: dict[tuple[int, int], tuple[str, Style]] = {}
+    tips: dict[tuple[int, int], str] = {}  # Without the colour of the hand, which is read less well than seen.
     for place, hand in enumerate(clock.hands):
         style, reach = _STYLES[place % len(_STYLES)], radius / longest
         for step in range(int(4 * radius) + 1):
@@ -80,14 +80,14 @@ def _lines(clock: Clock, longest: float) -> Iterator[Text]:
             dot(hand.x * reach * share, hand.y * reach * share, style)
         length = math.hypot(hand.x, hand.y) or 1.0
         out = reach + 2.5 / length
-        tips[round((middle[0] + hand.x * out - 1) / 2), round((middle[1] - hand.y * out - 2) / 4)] = (hand.name, style)
+        tips[round((middle[0] + hand.x * out - 1) / 2), round((middle[1] - hand.y * out - 2) / 4)] = hand.name
     for row in range(_ROWS):
         line, column = Text(no_wrap=True, overflow="crop"), 0
         while column < _COLUMNS:
             cell = (column, row)
-            name, style = tips.get(cell, ("", Style()))
+            name = tips.get(cell, "")
             if name and column + cell_len(name) <= _COLUMNS:
-                line.append(name, style)
+                line.append(name, theme.STRONG)
                 column += cell_len(name)
                 continue
             line.append(chr(0x2800 + dots[cell]) if cell in dots else " ", looks.get(cell, Style()))

@@ -105,6 +105,10 @@ def test_hands_point_where_their_numbers_do() -> None:
     assert lines.index(middle) in (5, 6) and middle.index("q") > 18
     below = next(line for line in lines if "k" in line)
     assert lines.index(below) > lines.index(middle) and 9 < below.index("k") < 15
+    # The names are read on dark and on light: without the colour of their hands.
+    colored = Console(file=io.StringIO(), width=80, force_terminal=True, color_system="truecolor", no_color=False)
+    colored.print(clocks([Clock("one", [Hand("q", 2, 0), Hand("k", 0, -1)])]))
+    assert all(f"\x1b[1m{name}\x1b[0m" in colored.file.getvalue() for name in "qk")  # type: ignore[attr-defined]
     console = Console(file=io.StringIO(), width=80)
     console.print(clocks([Clock("one", [Hand("", 0, 1)])]))
     rows = console.file.getvalue().splitlines()[1:]  # type: ignore[attr-defined]
