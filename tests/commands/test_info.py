@@ -144,7 +144,15 @@ def test_settings_read_as_plain_words() -> None:
     experts = {"chosen": 2, "among_chosen": True, "kind": "sigmoid", "factor": 1.0, "plain_layers": [0]}
     rows = dict(
         in_words(
-            {"rotary": rotary, "experts": experts, "causal": False, "window": None, "windowed": [0, 1, 2], "gap": 1e-6}
+            {
+                "rotary": rotary,
+                "experts": experts,
+                "causal": False,
+                "window": None,
+                "windowed": [0, 1, 2],
+                "gap": 1e-6,
+                "most": 1e300,
+            }
         )
     )
     assert rows == {
@@ -153,6 +161,7 @@ def test_settings_read_as_plain_words() -> None:
         "a token sees": "every token",
         "layers with a window": "0-2",
         "gap": "1e-6",
+        "most": "1e300",
     }
     state = {"heads": 4, "keys": 3, "kernel": 2, "each": "head", "named": "delta rule"}
     assert dict(in_words({"state": state, "state_layers": [0, 2]})) == {

@@ -85,3 +85,10 @@ def test_an_interval_alone_begins_at_its_number() -> None:
     (alone,) = _rows([("logit", of)])
     assert alone == ["logit", "9.4", "8.0 … 10.8", "3.0", 20]
     assert [row[2] for row in _rows([("logit", of), ("other", of)])] == [" 8.0 … 10.8"] * 2
+
+
+def test_std_is_explained_where_it_is_shown_alone(called: Program) -> None:
+    one = json.dumps({"text": "Mr Toad met Mrs Hen. Mrs"}) + "\n"
+    key = "std: the standard deviation"
+    assert key not in called("attend", *OVER, "--measure", "previous", stdin=one).out
+    assert key in called("attend", *OVER, "--measure", "previous", stdin=one * 2).out

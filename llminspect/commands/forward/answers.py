@@ -132,7 +132,7 @@ def attribution(found: Attribution) -> RenderableType:
         signed_bars(
             [label for label, _ in largest],
             [value for _, value in largest],
-            title=f"attribution: what adds most to {name}, or takes most from it (of {len(parts):,} parts)",
+            title=f"attribution: what adds most to {name}, or takes most from it (of {several(len(parts), 'part')})",
         ),
         Text(),
     ]
@@ -189,7 +189,7 @@ def surprise(found: Surprise, labels: Sequence[str]) -> RenderableType:
         line,
     ]
     if found.window is not None:
-        parts.append(Text(f"in windows of {found.window:,} tokens that overlap by half", theme.QUIET))
+        parts.append(Text(f"in windows of {several(found.window, 'token')} that overlap by half", theme.QUIET))
     return Group(*parts)
 
 

@@ -72,7 +72,9 @@ def render_over(result: OverResult) -> Iterator[RenderableType]:
     name = "standard input" if result.over.file == "-" else result.over.file
     file = "" if name is None else f" of {visible(name)}"
     shares = " (shares: Wilson's)" if any(place.measure in SHARES for place in result.places) else ""
-    means = f"means, with the 95% interval of each by Student's t{shares}; std: the standard deviation"
+    means = f"means, with the 95% interval of each by Student's t{shares}"
+    if any(math.isfinite(place.std) for place in result.places):
+        means += "; std: the standard deviation"
     made = ": " + ", ".join(map(visible, result.made)) if result.made else ""
     yield section(f"Over {several(result.over.count, 'text')}{file}{made}", note=means)
     logits = LOGITS[result.versus]

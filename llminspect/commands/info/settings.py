@@ -173,7 +173,7 @@ def written(value: object, name: str = "") -> str:
         return ranges(value) if whole else ", ".join(map(written, value))
     if not isinstance(value, float):
         return _TERMS.get(str(value), str(value))
-    return count(int(value)) if value.is_integer() else number(value, 6)
+    return count(int(value)) if value.is_integer() and abs(value) < 1e15 else number(value, 6)
 
 
 def _part(name: str, value: object, words: Mapping[str, str]) -> str:
